@@ -1,0 +1,43 @@
+"""What must not live on in a forked child: one registration with the interpreter, for all.
+
+``os.register_at_fork`` cannot be taken back, so registering each ledger and engine would keep them
+alive for ever. Here the interpreter is told once, and they are remembered weakly.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Protocol
+
+
+class ForkAware(Protocol):
+    """Something that holds a thread, a file or a connection."""
+
+    def before_fork(self) -> None:
+        """In the parent, just before: let go of what can be let go."""
+
+    def after_fork_in_child(self) -> None:
+        """In the child, first thing: forget what belongs to the parent."""
+
+
+_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+
+
+def watch(thing: ForkAware) -> None:
+    """Tell ``thing`` of every fork for as long as it lives."""
+    _aware.add(thing)
+
+
+def _before() -> None:
+    for thing in list(_aware):
+        thing.before_fork()
+
+
+def _after_in_child() -> None:
+    for thing in list(_aware):
+        thing.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(before=_before, after_in_child=_after_in_child)

@@ -1,0 +1,38 @@
+"""What is watched is told of forks, for as long as it lives."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+
+from flask_partnerstack import forks
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        self.told.append("before")
+
+    def after_fork_in_child(self) -> None:
+        self.told.append("child")
+
+
+def test_parent_and_child_are_told() -> None:
+    """The parent is told before, the child after, each once."""
+    watched = Watched()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if watched.told == ["before", "child"] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert watched.told == ["before"]
+
+
+def test_watching_keeps_nothing_alive() -> None:
+    """A ledger or an engine that nobody uses any more is let go."""
+    reference = weakref.ref(Watched())
+    gc.collect()
+    assert reference() is None
