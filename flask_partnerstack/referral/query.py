@@ -1,0 +1,67 @@
+"""A landing URL's query string → the click that it carries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from collections.abc import Iterable
+from urllib.parse import unquote_plus
+
+from .value import EMPTY
+from .value import Referral
+from .value import decode_partner_key
+from .value import valid_sub_ids
+from .value import valid_xid
+
+#: Fields of a query string that are looked at. Real landing links have up to 15.
+MOST_FIELDS = 100
+_SUB_ID_NAME = re.compile(r"sid\d{0,2}", re.ASCII)
+
+_Fields = list[tuple[str, str]]
+
+
+def read_query(
+    query: str, xid_params: tuple[str, ...], partner_key_params: tuple[str, ...]
+) -> Referral:
+    """Return the click in a raw query string, or the empty referral. Never raises.
+
+    :param query: as WSGI has it: each character one byte of the URL. It is not read through
+        ``request.args``, which refuses bytes that are not UTF-8 and would turn the page into
+        an error.
+
+    Parameters may come in any order and more than once; per name the first valid value counts,
+    and the names count in the order given. A bad partner key never costs the click.
+    """
+    found = _fields(query, (*xid_params, *partner_key_params))
+    xid = _first(found, xid_params, valid_xid)
+    partner_key = _first(found, partner_key_params, decode_partner_key)
+    if xid is None and partner_key is None:
+        return EMPTY
+    sub_ids = [value for name, value in found if _SUB_ID_NAME.fullmatch(name)]
+    return Referral(xid, partner_key, None, valid_sub_ids(sub_ids) if sub_ids else (), "url")
+
+
+def _fields(query: str, wanted: tuple[str, ...]) -> _Fields:
+    """Return the fields that are ours, decoded as ``parse_qsl`` does.
+
+    Only those are decoded: a landing URL is full of others.
+    """
+    if not query.isascii():
+        query = query.encode("latin-1", "replace").decode("utf-8", "replace")
+    found = []
+    for field in query.split("&", MOST_FIELDS)[:MOST_FIELDS]:
+        name, _, value = field.partition("=")
+        # A link that was HTML-escaped once too often separates by "&amp;", so that every name
+        # but the first arrives as "amp;name".
+        name = name.removeprefix("amp;")
+        if name in wanted or name.startswith("sid"):
+            found.append((name, unquote_plus(value, errors="replace")))
+    return found
+
+
+def _first(found: _Fields, names: Iterable[str], valid: Callable[[str], str | None]) -> str | None:
+    for wanted in names:
+        for name, value in found:
+            if name == wanted and (accepted := valid(value)) is not None:
+                return accepted
+    return None

@@ -1,0 +1,155 @@
+"""``Referral``: this visitor came by a partner's link."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+from typing import Any
+
+#: An xid is opaque. Those seen have 12 or 14 base62 characters; anything outside this is
+#: refused rather than mended, because a mended one is another click's or nobody's.
+_XID = re.compile(r"[0-9A-Za-z_-]{4,128}", re.ASCII)
+#: The longest partner key, in characters of the link; no real one comes near.
+LONGEST_PARTNER_KEY = 512
+#: PartnerStack documents 255 characters for a sub ID.
+LONGEST_SUB_ID = 255
+#: More sub IDs than a partner appends to a link.
+MOST_SUB_IDS = 10
+
+_TO_STANDARD_ALPHABET = str.maketrans(" -_", "++/")
+
+
+@dataclass(frozen=True)
+class Referral:
+    """This visitor came by a partner's link, or, when empty and false, did not.
+
+    :param xid: PartnerStack's ID of the click. Only a referral that has one can be converted.
+    :param partner_key: who referred the visitor, decoded.
+    :param clicked_at: when, aware; ``None`` when only PartnerStack knows.
+    :param sub_ids: what the partner appended to the link, in the link's order.
+    :param source: where we read it: ``"url"``, ``"cookie"`` (ours), ``"partnerstackjs"``,
+        ``"redirector"``, or ``"stored"`` after :meth:`loads`.
+    """
+
+    xid: str | None = None
+    partner_key: str | None = None
+    clicked_at: datetime | None = None
+    sub_ids: tuple[str, ...] = ()
+    source: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.xid is not None or self.partner_key is not None
+
+    def expired(self, now: datetime, window: timedelta) -> bool:
+        """Say whether the click is too old to earn at ``now``. An unknown time is never too old."""
+        return self.clicked_at is not None and now - self.clicked_at >= window
+
+    def dumps(self) -> str:
+        """Return a short text to store on a user or lead row; :meth:`loads` reads it back."""
+        clicked_at = self.clicked_at and int(self.clicked_at.timestamp())
+        content = {
+            "v": 1,
+            "xid": self.xid,
+            "partner_key": self.partner_key,
+            "clicked_at": clicked_at,
+            "sub_ids": list(self.sub_ids),
+        }
+        return json.dumps({k: v for k, v in content.items() if v}, separators=(",", ":"))
+
+    @classmethod
+    def loads(cls, text: str | None) -> Referral:
+        """Read what :meth:`dumps` wrote. Garbage gives the empty referral, and never raises."""
+        try:
+            content = json.loads(text or "")
+        except (ValueError, TypeError, RecursionError):
+            return EMPTY
+        return _from_content(content) if isinstance(content, dict) else EMPTY
+
+
+#: The one empty referral.
+EMPTY = Referral()
+
+
+def _from_content(content: dict[str, Any]) -> Referral:
+    xid = valid_xid(content.get("xid"))
+    partner_key = valid_partner_key(content.get("partner_key"))
+    if content.get("v") != 1 or (xid is None and partner_key is None):
+        return EMPTY
+    sub_ids = content.get("sub_ids")
+    return Referral(
+        xid=xid,
+        partner_key=partner_key,
+        clicked_at=moment(content.get("clicked_at")),
+        sub_ids=valid_sub_ids(sub_ids if isinstance(sub_ids, list) else []),
+        source="stored",
+    )
+
+
+def moment(seconds: Any) -> datetime | None:
+    """Return the aware moment so many seconds after 1970, or ``None`` for what is none."""
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def valid_xid(value: object) -> str | None:
+    """Return ``value`` when it can be an xid, else ``None``."""
+    return value if isinstance(value, str) and _XID.fullmatch(value) else None
+
+
+def valid_partner_key(value: object) -> str | None:
+    """Return a plain partner key when it is printable and not too long, else ``None``."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_PARTNER_KEY:
+        return None
+    return value if value.isprintable() and value.strip() == value else None
+
+
+def valid_sub_ids(values: list[Any]) -> tuple[str, ...]:
+    """Return the sub IDs that can be reported; the rest is left out, never an error."""
+    return tuple(filter(_is_sub_id, values))[:MOST_SUB_IDS]
+
+
+def _is_sub_id(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= LONGEST_SUB_ID
+        and value.isprintable()
+        and not value.isspace()
+    )
+
+
+def decode_partner_key(value: str) -> str | None:
+    """Return the partner key that a link carries as ``value``.
+
+    Base64 with or without its padding, in the standard or the URL-safe alphabet, a ``+`` that
+    became a space on its way. One real key in three is refused by ``base64.b64decode`` because
+    links strip the padding. What cannot be decoded is kept as it came: a bad partner key must
+    never cost the click. ``None`` when it is not even printable, or too long.
+    """
+    text = value.strip()
+    if len(text) > LONGEST_PARTNER_KEY:
+        return None
+    # A "+" at the very end became a space, too: without it, the last character has bits over.
+    decoded = _decode(text) or (_decode(text + "+") if value.endswith(" ") else None)
+    return valid_partner_key(decoded) or valid_partner_key(text)
+
+
+def _decode(text: str) -> str | None:
+    unpadded = text.translate(_TO_STANDARD_ALPHABET).rstrip("=")
+    if not unpadded or len(unpadded) % 4 == 1:
+        return None
+    padded = unpadded + "=" * (-len(unpadded) % 4)
+    try:
+        decoded = base64.b64decode(padded, validate=True)
+        return decoded.decode() if base64.b64encode(decoded) == padded.encode() else None
+    except (binascii.Error, ValueError):
+        return None
