@@ -1,0 +1,186 @@
+"""Claiming and leaving entries: who may deal with one, for how long, and what came of it."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger
+from sqlalchemy import Connection
+from sqlalchemy import Row
+from sqlalchemy import Select
+from sqlalchemy import func
+from sqlalchemy import literal
+from sqlalchemy import select
+from sqlalchemy import type_coerce
+
+from ..errors import Judgement
+from .entry import Attempt
+from .entry import Claim
+from .entry import Entry
+from .entry import Status
+from .entry import Verdict
+from .entry import check_transition
+from .tables import Moment
+from .tables import attempts
+from .tables import entries
+
+_ENTRY_COLUMNS = tuple(entries.c[name] for name in Entry.__dataclass_fields__)
+
+
+def entry_of(row: Row[Any]) -> Entry:
+    """Return the entry in a row of the table."""
+    values = {name: row._mapping[name] for name in Entry.__dataclass_fields__}
+    return Entry(**{**values, "status": Status(values["status"])})
+
+
+def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
+    """Take up to ``limit`` due entries, oldest first, for as long as ``lease``.
+
+    Two claimers never get the same one: SQLite's write lock is held from the transaction's
+    beginning, other databases lock the rows and skip those that are locked.
+    """
+    due = select(entries).where(entries.c.due_at <= now).order_by(entries.c.due_at).limit(limit)
+    return _take(conn, due, now, lease)
+
+
+def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim]:
+    """Take the pending entry that was not tried for the longest time, due or not.
+
+    But one that may have been taken keeps its time, and one in somebody's hands is left there.
+    """
+    idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & entries.c.due_at.is_not(None)
+    waiting = (
+        select(entries)
+        .where(entries.c.status == Status.PENDING.value, idle | (entries.c.due_at <= now))
+        .order_by(entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
+        .limit(1)
+    )
+    return _take(conn, waiting, now, lease)
+
+
+def _take(conn: Connection, wanted: Select[Any], now: datetime, lease: timedelta) -> list[Claim]:
+    rows = conn.execute(wanted.with_for_update(skip_locked=True)).all()
+    token = secrets.token_hex(16)
+    ids = [row.id for row in rows]
+    if ids:
+        taken = entries.update().where(entries.c.id.in_(ids))
+        values = {"lease": token, "due_at": now + lease, "scheduled_at": now}
+        conn.execute(taken, values)
+    return [_claim_of(row, token) for row in rows]
+
+
+def _claim_of(row: Row[Any], token: str) -> Claim:
+    return Claim(
+        entry=entry_of(row),
+        payload=row.payload,
+        lease=token,
+        interrupted=row.sending_at is not None,
+        unclear=row.unclear,
+        missing=row.missing,
+        first_attempt_at=row.first_attempt_at,
+        attempted_at=row.attempted_at,
+    )
+
+
+def count_attempt(conn: Connection, claim: Claim, now: datetime, lease: timedelta) -> bool:
+    """Count the attempt that is about to be made and renew the lease, in one statement.
+
+    ``False``: the lease is somebody else's by now, and nothing may be sent.
+    """
+    counted = (
+        entries.update()
+        .where(entries.c.id == claim.entry.id, entries.c.lease == claim.lease)
+        .where(entries.c.status == Status.PENDING.value)
+        .values(
+            attempts=entries.c.attempts + 1,
+            first_attempt_at=func.coalesce(entries.c.first_attempt_at, literal(now, Moment)),
+            attempted_at=now,
+            sending_at=now,
+            due_at=now + lease,
+            scheduled_at=now,
+            missing=0,
+        )
+    )
+    return conn.execute(counted).rowcount == 1
+
+
+def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> Entry | None:
+    """Write what came of a claim, and give it back; ``None`` when it was no longer ours.
+
+    That an entry was delivered is written even then, as long as it is pending: we know that
+    PartnerStack took it, and whoever has it now must not send it again.
+    """
+    check_transition(claim.entry.status, verdict.after)
+    ours = entries.c.lease == claim.lease
+    if verdict.after is Status.DELIVERED:
+        ours = ours | (entries.c.status == Status.PENDING.value)
+    mine = entries.update().where(entries.c.id == claim.entry.id, ours)
+    changed = conn.execute(mine, _values(claim, now, verdict)).rowcount
+    if verdict.attempt is not None:
+        write_attempt(conn, claim.entry.id, verdict.attempt, now)
+    return fetch(conn, claim.entry.id) if changed else None
+
+
+def _values(claim: Claim, now: datetime, verdict: Verdict) -> dict[str, Any]:
+    settles = claim.entry.status is Status.PENDING and verdict.after is not Status.PENDING
+    return {
+        "status": verdict.after.value,
+        "reason": verdict.reason,
+        "due_at": None if verdict.due_in is None else now + verdict.due_in,
+        "scheduled_at": now,
+        "lease": None,
+        "sending_at": None,
+        "unclear": claim.unclear + verdict.unclear,
+        # Counting an attempt has set it to 0 by then; the claim is older than that.
+        **({"missing": verdict.missing} if verdict.missing is not None else {}),
+        "settled_at": now if settles else claim.entry.settled_at,
+        "test": claim.entry.test if verdict.test is None else verdict.test,
+    }
+
+
+def mend_schedule(conn: Connection, now: datetime, skew: timedelta) -> None:
+    """Let what was scheduled in a future that is no more wait from now on, as long as it was to."""
+    due_at, decided_at = (type_coerce(entries.c[n], BigInteger) for n in ("due_at", "scheduled_at"))
+    again = literal(now, Moment) + type_coerce(due_at - decided_at, BigInteger)
+    ahead = entries.c.due_at.is_not(None) & (entries.c.scheduled_at > now + skew)
+    conn.execute(
+        entries.update().where(ahead).values(due_at=type_coerce(again, Moment), scheduled_at=now)
+    )
+
+
+def write_attempt(conn: Connection, entry_id: int, attempt: Attempt, now: datetime) -> None:
+    """Add one line to an entry's trail."""
+    conn.execute(
+        attempts.insert(),
+        {
+            "entry_id": entry_id,
+            "at": now,
+            "judged": attempt.judged.value,
+            "status": attempt.status,
+            "reason": attempt.reason[:1000],
+            "answer": attempt.answer[:1000],
+        },
+    )
+
+
+def fetch(conn: Connection, entry_id: int) -> Entry:
+    """Return one entry by its id, which is known to be there."""
+    return entry_of(conn.execute(select(*_ENTRY_COLUMNS).where(entries.c.id == entry_id)).one())
+
+
+def read_trail(conn: Connection, entry_id: int) -> list[Attempt]:
+    """Return an entry's trail, oldest first."""
+    ordered = select(attempts).where(attempts.c.entry_id == entry_id).order_by(attempts.c.id)
+    return [
+        Attempt(
+            at=row.at,
+            judged=Judgement(row.judged),
+            status=row.status,
+            reason=row.reason,
+            answer=row.answer,
+        )
+        for row in conn.execute(ordered)
+    ]

@@ -1,0 +1,37 @@
+"""Facts about the ledger itself, by name: small texts that every process shares."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+from sqlalchemy import select
+
+from .tables import facts
+
+_ALWAYS_THERE = "schema_version"
+
+
+def read_fact(conn: Connection, name: str) -> str | None:
+    """Return a fact, or ``None`` when it was never written or is gone."""
+    value: str | None = conn.scalar(select(facts.c.value).where(facts.c.name == name))
+    return value
+
+
+def write_fact(conn: Connection, name: str, value: str) -> None:
+    """Write a fact, over an older one of that name."""
+    changed = conn.execute(facts.update().where(facts.c.name == name), {"value": value})
+    if changed.rowcount == 0 and read_fact(conn, name) is None:
+        conn.execute(facts.insert(), {"name": name, "value": value})
+
+
+def hold_facts(conn: Connection) -> None:
+    """Let nobody else hold the facts until the end of the transaction.
+
+    Whoever writes what depends on what it read holds them first. Locked for it is the one fact
+    that is always there; on SQLite, where no row is locked, writers come one by one anyhow.
+    """
+    conn.execute(select(facts.c.value).where(facts.c.name == _ALWAYS_THERE).with_for_update())
+
+
+def erase_fact(conn: Connection, name: str) -> bool:
+    """Remove a fact; say whether there was one."""
+    return conn.execute(facts.delete().where(facts.c.name == name)).rowcount > 0

@@ -1,0 +1,156 @@
+"""``Guard``: notices when the ledger's file is taken away under a running process.
+
+Deleted, replaced, or overwritten: SQLite goes on writing to a file that nobody will ever find, or
+over something that somebody may need. A look costs two system calls before each transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from datetime import timezone
+from enum import Enum
+from pathlib import Path
+
+#: How each SQLite file begins (https://www.sqlite.org/fileformat.html#magic_header_string).
+_MAGIC = b"SQLite format 3\x00"
+#: What SQLite keeps beside the file. They belong to it and go where it goes.
+_COMPANIONS = ("-wal", "-shm")
+
+
+class Condition(Enum):
+    """What became of the file since it was opened."""
+
+    WELL = "well"
+    GONE = "gone"
+    REPLACED = "replaced"
+    DAMAGED = "damaged"
+
+
+class Guard:
+    """Looks after one SQLite file.
+
+    It holds a descriptor of its own. That must not be closed while SQLite has the file open:
+    closing any descriptor of a file drops all of the process's locks on it
+    (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._wal = Path(f"{path}-wal")
+        self._descriptor: int | None = None
+        self._last_wal: tuple[int, int] | None = None
+
+    def watch(self) -> None:
+        """From now on the file that is there now is the right one."""
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._last_wal = _identity(self._wal)
+
+    def forget(self) -> None:
+        """Stop watching. Every SQLite connection of this process to the file must be closed."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def look(self) -> Condition:
+        """Say what became of the watched file; all is well while none is watched."""
+        if self._descriptor is None:
+            return Condition.WELL
+        if self._is_another():
+            return Condition.REPLACED if self.path.exists() else Condition.GONE
+        self._last_wal = _identity(self._wal) or self._last_wal
+        head = os.pread(self._descriptor, len(_MAGIC), 0)
+        return Condition.WELL if head in (_MAGIC, b"") else Condition.DAMAGED
+
+    def is_foreign(self) -> bool:
+        """Say whether what lies in the file's place is no SQLite file at all."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            return file.read(len(_MAGIC)) not in (_MAGIC, b"")
+        return False
+
+    def set_aside(self) -> Path | None:
+        """Move what is no ledger out of the way, never over anything; return where it went.
+
+        ``None``: another process did so first.
+        """
+        with self._alone():
+            if not self.is_foreign():
+                return None
+            if self._is_another():
+                self._remove_stale_companions()
+            return self._move(f"{self.path}.damaged-{_moment()}")
+
+    def restore(self, connection: sqlite3.Connection) -> bool:
+        """Write a ledger that is gone back from a connection that still has it open.
+
+        ``False``: there is a file in its place again.
+        """
+        with self._alone():
+            if self.path.exists():
+                return False
+            # A new file would be overwritten by what the old one left beside it.
+            self._remove_stale_companions()
+            copy = Path(f"{self.path}.restored")
+            copy.unlink(missing_ok=True)
+            connection.execute("VACUUM INTO ?", (str(copy),))
+            copy.rename(self.path)
+            return True
+
+    def save(self, connection: sqlite3.Connection) -> Path:
+        """Write what a replaced ledger held beside its successor, and return where."""
+        with self._alone():
+            self._remove_stale_companions()
+            copy = Path(f"{self.path}.replaced-{_moment()}")
+            connection.execute("VACUUM INTO ?", (str(copy),))
+            return copy
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold a lock that all processes share, on a file of its own."""
+        import fcntl  # Windows has none, and no guard: an open file cannot be deleted there
+
+        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _is_another(self) -> bool:
+        """Say whether the file that is there now is not the one that is watched."""
+        if self._descriptor is None:
+            return False
+        ours = os.fstat(self._descriptor)
+        return _identity(self.path) != (ours.st_dev, ours.st_ino)
+
+    def _move(self, target: str) -> Path:
+        self.path.rename(target)
+        for suffix in _COMPANIONS:
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self.path}{suffix}").rename(f"{target}{suffix}")
+        return Path(target)
+
+    def _remove_stale_companions(self) -> None:
+        """Remove what the watched file left beside it, unless they are another file's by now.
+
+        SQLite would replay them into whatever lies in the file's place.
+        """
+        if self._last_wal is None or _identity(self._wal) == self._last_wal:
+            for suffix in _COMPANIONS:
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _moment() -> str:
+    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")

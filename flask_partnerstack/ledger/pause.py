@@ -1,0 +1,199 @@
+"""``Pause``: nothing is delivered for now. Kept in the ledger, so that every process knows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
+from datetime import timedelta
+from enum import Enum
+
+from sqlalchemy import BigInteger
+from sqlalchemy import Connection
+from sqlalchemy import case
+from sqlalchemy import literal
+from sqlalchemy import select
+from sqlalchemy import type_coerce
+
+from ..errors import Judgement
+from .entry import Status
+from .facts import erase_fact
+from .facts import read_fact
+from .facts import write_fact
+from .tables import Moment
+from .tables import attempts
+from .tables import entries
+
+#: The first wait for a probe; each further one is half as long again, up to the last. So nobody
+#: waits longer than half of what an outage lasted.
+FIRST_PROBE = timedelta(seconds=2)
+GROWTH = 1.5
+LAST_PROBE = timedelta(minutes=5)
+
+_FACT = "pause"
+_RESUMED = "resumed_at"
+#: How far back the trail is read for what happened since the last success.
+_STREAK = 200
+_OF_DELIVERY = [
+    judgement.value
+    for judgement in (
+        Judgement.ACCEPTED,
+        Judgement.REFUSED,
+        Judgement.NOT_SENT,
+        Judgement.DENIED,
+        Judgement.UNCLEAR,
+        Judgement.REJECTED,
+    )
+]
+
+
+class Cause(str, Enum):
+    """Why nothing is delivered."""
+
+    DENIED = "denied"  #: the token is not accepted
+    UNAVAILABLE = "unavailable"  #: the service refuses, or cannot be reached
+    REJECTING = "rejecting"  #: everything is turned away for good: a wrong address, perhaps
+    NO_TOKEN = "no token"  # noqa: S105 - a reason, no secret
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Nothing is delivered for now.
+
+    :param since: when it began. Until it ends, no entry grows older.
+    :param probe_at: when the next entry is sent to see whether it is over.
+    :param decided_at: when that was decided: a clock that is set back shows in it.
+    :param probes: how many were.
+    """
+
+    cause: Cause
+    reason: str
+    since: datetime
+    probe_at: datetime
+    decided_at: datetime
+    probes: int = 0
+
+    def probed(self, now: datetime) -> Pause:
+        """Return the pause after one more probe, with a longer wait for the next."""
+        wait = min(FIRST_PROBE * GROWTH ** min(self.probes + 1, 20), LAST_PROBE)
+        return replace(self, probe_at=now + wait, decided_at=now, probes=self.probes + 1)
+
+    def mended(self, now: datetime) -> Pause:
+        """Return the pause as it is when ``now`` was long past by the clock that decided it."""
+        probe_at = now + (self.probe_at - self.decided_at)
+        return replace(self, since=min(self.since, now), probe_at=probe_at, decided_at=now)
+
+    def dumps(self) -> str:
+        """Return the fact's text."""
+        content = {
+            "cause": self.cause.value,
+            "reason": self.reason,
+            "since": self.since.isoformat(),
+            "probe_at": self.probe_at.isoformat(),
+            "decided_at": self.decided_at.isoformat(),
+            "probes": self.probes,
+        }
+        return json.dumps(content)
+
+    @classmethod
+    def loads(cls, text: str) -> Pause:
+        """Read what :meth:`dumps` wrote."""
+        content = json.loads(text)
+        return cls(
+            cause=Cause(content["cause"]),
+            reason=content["reason"],
+            since=datetime.fromisoformat(content["since"]),
+            probe_at=datetime.fromisoformat(content["probe_at"]),
+            decided_at=datetime.fromisoformat(content["decided_at"]),
+            probes=content["probes"],
+        )
+
+
+@dataclass(frozen=True)
+class Streak:
+    """What happened to deliveries since the last one that succeeded.
+
+    :param last_success: when that was; ``None`` when none is in sight.
+    :param failures: ``(entry id, judgement, HTTP status)``, newest first.
+    """
+
+    last_success: datetime | None
+    failures: tuple[tuple[int, Judgement, int | None], ...]
+
+    def entries(self, *judgements: Judgement) -> set[int]:
+        """Return the ids of the entries that failed in one of these ways."""
+        return {entry_id for entry_id, judged, _ in self.failures if judged in judgements}
+
+    def count(self, entry_id: int, judgement: Judgement) -> int:
+        """Return how often one entry failed in this way."""
+        return sum(failure[:2] == (entry_id, judgement) for failure in self.failures)
+
+
+def read_pause(conn: Connection) -> Pause | None:
+    """Return the pause that is on."""
+    text = read_fact(conn, _FACT)
+    return None if text is None else Pause.loads(text)
+
+
+def write_pause(conn: Connection, pause: Pause) -> None:
+    """Begin or prolong a pause."""
+    write_fact(conn, _FACT, pause.dumps())
+
+
+def mend_pause(conn: Connection, now: datetime, skew: timedelta) -> None:
+    """Set a pause right that was decided on in a future that is no more."""
+    pause = read_pause(conn)
+    if pause is not None and pause.decided_at > now + skew:
+        write_pause(conn, pause.mended(now))
+
+
+def end_pause(conn: Connection, now: datetime) -> Pause | None:
+    """End the pause, if one is on, and return it.
+
+    What waited is due now, and is no older than it was when the pause began. What may have been
+    taken keeps its time.
+    """
+    pause = read_pause(conn)
+    if pause is None or not erase_fact(conn, _FACT):
+        return None
+    write_fact(conn, _RESUMED, now.isoformat())
+    lasted = (now - pause.since) // timedelta(microseconds=1)
+    pending = entries.update().where(entries.c.status == Status.PENDING.value)
+    if lasted > 0:
+        tried = entries.c.first_attempt_at.is_not(None)
+        moved = type_coerce(type_coerce(entries.c.first_attempt_at, BigInteger) + lasted, Moment)
+        present = literal(now, Moment)
+        # What was first tried during the pause is as old as if it were tried now.
+        conn.execute(
+            pending.where(tried).values(
+                first_attempt_at=case((moved > present, present), else_=moved)
+            )
+        )
+    idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
+    conn.execute(pending.where(idle).values(due_at=now, scheduled_at=now))
+    return pause
+
+
+def read_resumed_at(conn: Connection) -> datetime | None:
+    """Return when the last pause ended."""
+    text = read_fact(conn, _RESUMED)
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def read_streak(conn: Connection) -> Streak:
+    """Return what happened to deliveries since the last success."""
+    recent = (
+        select(attempts.c.entry_id, attempts.c.judged, attempts.c.status, attempts.c.at)
+        .where(attempts.c.judged.in_(_OF_DELIVERY))
+        .order_by(attempts.c.id.desc())
+        .limit(_STREAK)
+    )
+    failures: list[tuple[int, Judgement, int | None]] = []
+    for row in conn.execute(recent):
+        if row.judged == Judgement.ACCEPTED.value:
+            return Streak(row.at, tuple(failures))
+        failures.append((row.entry_id, Judgement(row.judged), row.status))
+    return Streak(None, tuple(failures))

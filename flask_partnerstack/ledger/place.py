@@ -1,0 +1,102 @@
+"""``Place``: where the ledger lies, and whether it can be written and will last."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from ..errors import ConfigurationError
+from .database import LEDGER_URL
+from .database import parse_url
+
+#: The ledger's file in the instance folder.
+FILE_NAME = "partnerstack.db"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the ledger lies.
+
+    :param embedded: nobody named it: it is ours alone, and makes its own tables.
+    :param home: the folder that a file without a folder of its own lies in.
+    """
+
+    url: URL
+    embedded: bool
+    home: Path
+
+    @classmethod
+    def of(cls, ledger_url: str | None, folder: str) -> Place:
+        """Return the place that ``LEDGER_URL`` names, or a SQLite file in ``folder``.
+
+        A relative SQLite path is one below ``folder``.
+
+        :raises ConfigurationError: it is not a SQLAlchemy URL.
+        """
+        home = Path(folder)
+        if ledger_url is None:
+            return cls(URL.create("sqlite", database=str(home / FILE_NAME)), True, home)
+        url = parse_url(ledger_url)
+        if url.get_backend_name() != "sqlite":
+            return cls(url, False, home)
+        if url.database in (None, "", ":memory:"):
+            return cls(url, True, home)
+        return cls(url.set(database=str(home / (url.database or ""))), False, home)
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; ``None`` for a database server, or in memory."""
+        if self.url.get_backend_name() != "sqlite" or self.url.database in (None, "", ":memory:"):
+            return None
+        return Path(self.url.database or "")
+
+    def make_writable(self) -> None:
+        """Make the file's folder, and try to write there. Opens no database.
+
+        :raises ConfigurationError: naming the folder and the way out.
+        """
+        if self.path is None:
+            return
+        try:
+            if self.path.parent == self.home:
+                self.home.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path.parent):
+                pass
+            _check_writable(self.path)
+        except OSError as e:
+            raise ConfigurationError(
+                LEDGER_URL,
+                f"the ledger's folder {self.path.parent} cannot be written ({e.strerror}). Make "
+                "it writable for the app's user, give Flask(instance_path=…) another folder, or "
+                "set this key, for instance to sqlite:////var/lib/app/partnerstack.db.",
+            ) from e
+
+    def lasts(self) -> bool:
+        """Say whether what is written here outlives a restart, as far as can be seen.
+
+        In memory it does not; in a container it does only on a mount.
+        """
+        if self.path is None:
+            return self.url.get_backend_name() != "sqlite"
+        return not in_container() or _is_mounted(self.path.parent)
+
+
+def in_container() -> bool:
+    """Say whether this process seems to run in a container."""
+    marks = ("/.dockerenv", "/run/.containerenv")
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(Path(mark).exists() for mark in marks)
+
+
+def _check_writable(path: Path) -> None:
+    if path.exists():
+        with path.open("ab"):
+            pass
+
+
+def _is_mounted(folder: Path) -> bool:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return existing.stat().st_dev != Path("/").stat().st_dev

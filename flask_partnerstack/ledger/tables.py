@@ -1,0 +1,128 @@
+"""The ledger's tables. No queries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+
+from sqlalchemy import BigInteger
+from sqlalchemy import Boolean
+from sqlalchemy import Column
+from sqlalchemy import Dialect
+from sqlalchemy import ForeignKey
+from sqlalchemy import Index
+from sqlalchemy import Integer
+from sqlalchemy import MetaData
+from sqlalchemy import String
+from sqlalchemy import Table
+from sqlalchemy import Text
+from sqlalchemy import TypeDecorator
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+#: The version of the tables below. A change of theirs is a new version and a step in
+#: :mod:`.schema`; steps only add, because old and new processes overlap in a deploy.
+SCHEMA_VERSION = 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware moment, kept as whole microseconds since 1970.
+
+    A number is the same on every database: no time zone is lost, and none is guessed.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
+        """Return what the database keeps."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, _dialect: Dialect) -> datetime | None:
+        """Return what we work with."""
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+# SQLite counts rows by itself only in an INTEGER column.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class CurrentMoment(FunctionElement[int]):
+    """The database server's own time, as a :class:`Moment` keeps it."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(CurrentMoment, "postgresql")
+def _postgresql_now(_element: CurrentMoment, _compiler: SQLCompiler, **_options: object) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+
+
+@compiles(CurrentMoment, "mysql")
+@compiles(CurrentMoment, "mariadb")
+def _mysql_now(_element: CurrentMoment, _compiler: SQLCompiler, **_options: object) -> str:
+    return "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
+
+
+metadata = MetaData()
+
+entries = Table(
+    "partnerstack_entry",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    # Fixed length, and exact to the letter and the space whatever the collation.
+    Column("customer_digest", String(64), nullable=False, unique=True),
+    Column("customer_key", String(512), nullable=False),
+    Column("xid", String(128), nullable=False),
+    Column("partner_key", String(512)),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(1000)),
+    Column("test", Boolean),
+    Column("attempts", Integer, nullable=False),
+    Column("unclear", Integer, nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    Column("first_attempt_at", Moment),
+    Column("attempted_at", Moment),
+    Column("sending_at", Moment),
+    # When it is due, and when that was decided: a clock that is set back shows in the second.
+    Column("due_at", Moment),
+    Column("scheduled_at", Moment),
+    Column("settled_at", Moment),
+    Column("lease", String(32)),
+    Column("payload", Text, nullable=False),
+)
+
+# Only what is due is looked for, so only that is indexed: a million settled entries cost nothing.
+Index(
+    "partnerstack_entry_due",
+    entries.c.due_at,
+    sqlite_where=entries.c.due_at.is_not(None),
+    postgresql_where=entries.c.due_at.is_not(None),
+)
+
+attempts = Table(
+    "partnerstack_attempt",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("entry_id", ForeignKey(entries.c.id), nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("judged", String(16), nullable=False),
+    Column("status", Integer),
+    Column("reason", String(1000), nullable=False),
+    Column("answer", String(1000), nullable=False),
+)
+
+#: Facts about the ledger itself, by name: its schema version for one.
+facts = Table(
+    "partnerstack_fact",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)

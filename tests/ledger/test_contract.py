@@ -1,0 +1,225 @@
+"""What every storage promises: the same tests over SQLite, PostgreSQL and MariaDB."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import EntryNotFound
+from flask_partnerstack.errors import IllegalTransition
+from flask_partnerstack.errors import Judgement
+from flask_partnerstack.ledger import Attempt
+from flask_partnerstack.ledger import Claim
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Status
+
+Make = Callable[..., Conversion]
+
+TAKEN = Attempt(judged=Judgement.ACCEPTED, reason="HTTP 200", status=200)
+REFUSED = Attempt(judged=Judgement.REFUSED, reason="HTTP 503", status=503, answer="later")
+
+
+def claimed(ledger: Ledger) -> Claim:
+    (claim,) = ledger.claim(1)
+    return claim
+
+
+def test_a_recorded_conversion_is_pending_and_due(any_ledger: Ledger, conversion: Make) -> None:
+    """What was recorded is there, whole, and waits to be delivered."""
+    wanted = conversion("acme", email="jo@acme.com", meta={"plan": ["pro", 1]})
+    recorded = any_ledger.record(wanted)
+    entry = any_ledger.get("acme")
+    assert recorded.new
+    assert recorded.entry == entry
+    assert (entry.status, entry.attempts, entry.settled_at) == (Status.PENDING, 0, None)
+    assert any_ledger.conversion_of(entry) == wanted
+    assert any_ledger.outlook().due_in == 0.0
+
+
+def test_a_customer_key_has_one_entry(any_ledger: Ledger, conversion: Make) -> None:
+    """A second conversion of the same customer returns the first entry, unchanged."""
+    first = any_ledger.record(conversion("acme"))
+    second = any_ledger.record(conversion("acme", xid="AnotherClick12"))
+    assert not second.new
+    assert second.entry == first.entry
+    assert sum(any_ledger.counts().values()) == 1
+
+
+@pytest.mark.parametrize("other", ["acme", "Acme ", "ACME", "Ácme"])
+def test_customer_keys_are_exact(any_ledger: Ledger, conversion: Make, other: str) -> None:
+    """Keys that differ in a letter's case, an accent or a space are different customers."""
+    any_ledger.record(conversion("Acme"))
+    assert any_ledger.record(conversion(other)).new
+    assert any_ledger.get(other).customer_key == other
+
+
+def test_a_long_key_with_any_letters_comes_back(any_ledger: Ledger, conversion: Make) -> None:
+    """512 characters of any alphabet are a customer key."""
+    key = "客户🚀" * 170
+    any_ledger.record(conversion(key))
+    assert any_ledger.get(key).customer_key == key
+
+
+def test_a_claim_belongs_to_one(any_ledger: Ledger, conversion: Make) -> None:
+    """What is claimed is not claimed again while the lease lasts."""
+    any_ledger.record(conversion())
+    assert len(any_ledger.claim(10)) == 1
+    assert any_ledger.claim(10) == []
+
+
+def test_claims_are_bounded_and_oldest_first(any_ledger: Ledger, conversion: Make) -> None:
+    """A claimer gets as many as it asked for, the longest due first."""
+    for number in range(5):
+        any_ledger.record(conversion(f"customer {number}"))
+    keys = [claim.entry.customer_key for claim in any_ledger.claim(3)]
+    assert keys == ["customer 0", "customer 1", "customer 2"]
+
+
+def test_claimers_at_the_same_time_share_nothing(any_ledger: Ledger, conversion: Make) -> None:
+    """Eight claimers at once get forty entries between them, each once."""
+    for _ in range(40):
+        any_ledger.record(conversion())
+    got: list[int] = []
+
+    def take() -> None:
+        while claims := any_ledger.claim(3):
+            got.extend(claim.entry.id for claim in claims)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == sorted({entry.id for entry in any_ledger.entries()})
+
+
+def test_recording_one_key_from_many_threads(any_ledger: Ledger, conversion: Make) -> None:
+    """Eight threads that record one customer at once leave one entry, and none fails."""
+    start = threading.Barrier(8)
+    new: list[bool] = []
+
+    def record() -> None:
+        start.wait()
+        new.append(any_ledger.record(conversion("acme")).new)
+
+    threads = [threading.Thread(target=record) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(new) == [False] * 7 + [True]
+
+
+def test_an_attempt_is_counted_before_the_send(any_ledger: Ledger, conversion: Make) -> None:
+    """Counting an attempt shows at once, and marks the claim as under way."""
+    any_ledger.record(conversion("acme"))
+    assert any_ledger.count_attempt(claimed(any_ledger))
+    assert any_ledger.get("acme").attempts == 1
+
+
+def test_a_settled_entry_is_not_due_again(any_ledger: Ledger, conversion: Make) -> None:
+    """Delivered: with its time, its line in the trail, and nothing more to do."""
+    any_ledger.record(conversion("acme"))
+    claim = claimed(any_ledger)
+    any_ledger.count_attempt(claim)
+    entry = any_ledger.settle(claim, Status.DELIVERED, TAKEN)
+    assert entry is not None
+    assert (entry.status, entry.due_at) == (Status.DELIVERED, None)
+    assert entry.settled_at is not None
+    assert [attempt.judged for attempt in any_ledger.trail(entry)] == [Judgement.ACCEPTED]
+    assert any_ledger.outlook().due_in is None
+
+
+def test_a_postponed_entry_is_due_later(any_ledger: Ledger, conversion: Make) -> None:
+    """Postponed: pending still, with the reason, and due when it was said."""
+    any_ledger.record(conversion("acme"))
+    claim = claimed(any_ledger)
+    entry = any_ledger.postpone(claim, timedelta(hours=1), reason="HTTP 503", attempt=REFUSED)
+    assert entry is not None
+    assert (entry.status, entry.reason) == (Status.PENDING, "HTTP 503")
+    assert 3540.0 < (any_ledger.outlook().due_in or 0.0) <= 3600.0
+    (attempt,) = any_ledger.trail(entry)
+    assert (attempt.status, attempt.answer) == (503, "later")
+
+
+def test_a_buried_entry_keeps_its_reason(any_ledger: Ledger, conversion: Make) -> None:
+    """Dead: kept, with why, and left alone."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.bury(claimed(any_ledger), reason="rejected: HTTP 400")
+    entry = any_ledger.get("acme")
+    assert (entry.status, entry.reason, entry.due_at) == (Status.DEAD, "rejected: HTTP 400", None)
+
+
+def test_a_dead_entry_can_be_requeued(any_ledger: Ledger, conversion: Make) -> None:
+    """Requeued: pending and due now, the trail and the attempts kept."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.bury(claimed(any_ledger), reason="rejected", attempt=REFUSED)
+    entry = any_ledger.requeue("acme")
+    assert (entry.status, entry.reason) == (Status.PENDING, None)
+    assert len(any_ledger.trail(entry)) == 1
+    assert claimed(any_ledger).entry.customer_key == "acme"
+
+
+def test_a_parked_entry_waits_for_a_person(any_ledger: Ledger, conversion: Make) -> None:
+    """Parked: pending, with why, not due; a requeue makes it due."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.park(claimed(any_ledger), reason="testing")
+    assert any_ledger.outlook().due_in is None
+    assert any_ledger.get("acme").reason == "testing"
+    assert any_ledger.requeue("acme").due_at is not None
+
+
+def test_a_delivered_entry_is_never_requeued(any_ledger: Ledger, conversion: Make) -> None:
+    """What PartnerStack took cannot be sent again, whoever asks."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.settle(claimed(any_ledger), Status.DELIVERED, TAKEN)
+    with pytest.raises(IllegalTransition, match="delivered cannot become pending"):
+        any_ledger.requeue("acme")
+
+
+def test_an_unknown_customer_is_said(any_ledger: Ledger) -> None:
+    """Looking for a customer that was never recorded names the key."""
+    with pytest.raises(EntryNotFound, match="'nobody'"):
+        any_ledger.get("nobody")
+    with pytest.raises(EntryNotFound, match="'nobody'"):
+        any_ledger.requeue("nobody")
+
+
+def test_counts_add_up(any_ledger: Ledger, conversion: Make) -> None:
+    """The counts of the states add up to what was recorded."""
+    for _ in range(4):
+        any_ledger.record(conversion())
+    any_ledger.settle(claimed(any_ledger), Status.DELIVERED, TAKEN)
+    any_ledger.bury(claimed(any_ledger), reason="rejected")
+    counts = any_ledger.counts()
+    assert sum(counts.values()) == 4
+    assert (counts[Status.PENDING], counts[Status.DELIVERED], counts[Status.DEAD]) == (2, 1, 1)
+
+
+def test_entries_are_listed_newest_first(any_ledger: Ledger, conversion: Make) -> None:
+    """Entries come newest first, by state and partner, a page at a time."""
+    for number in range(3):
+        any_ledger.record(conversion(f"c{number}", partner_key="ann" if number else "bob"))
+    newest, older = any_ledger.entries(partner_key="ann")
+    assert (newest.customer_key, older.customer_key) == ("c2", "c1")
+    assert [e.customer_key for e in any_ledger.entries(before_id=newest.id, limit=1)] == ["c1"]
+    assert any_ledger.entries(status=Status.DEAD) == []
+
+
+def test_the_oldest_pending_is_known(any_ledger: Ledger, conversion: Make) -> None:
+    """The ledger says since when somebody waits for their credit."""
+    assert any_ledger.oldest_pending() is None
+    first = any_ledger.record(conversion()).entry
+    any_ledger.record(conversion())
+    assert any_ledger.oldest_pending() == first.recorded_at
+
+
+def test_making_the_tables_twice_changes_nothing(any_ledger: Ledger, conversion: Make) -> None:
+    """``init-db`` on a ledger in use leaves it as it is."""
+    any_ledger.record(conversion("acme"))
+    assert any_ledger.init() == 1
+    assert any_ledger.get("acme").status is Status.PENDING

@@ -1,0 +1,251 @@
+"""The storage: made at first use, kept, one process's own, and honest when it is gone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy import make_url
+from sqlalchemy import text
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import ConfigurationError
+from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger import Database
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import parse_url
+from flask_partnerstack.ledger import schema
+from flask_partnerstack.ledger.database import BUSY_WAIT
+from flask_partnerstack.ledger.database import POOL_WAIT
+from flask_partnerstack.ledger.database import TURN_WAIT
+from flask_partnerstack.ledger.tables import SCHEMA_VERSION
+
+Make = Callable[..., Conversion]
+
+
+def test_nothing_is_opened_before_the_first_use(database: Database, tmp_path: Path) -> None:
+    """Building a ledger makes no file; using it makes file and tables."""
+    assert not (tmp_path / "partnerstack.db").exists()
+    with database.read():
+        assert (tmp_path / "partnerstack.db").exists()
+
+
+def test_sqlite_is_set_up_to_survive_power_loss(database: Database) -> None:
+    """Write-ahead log, every commit flushed to the disk, foreign keys checked."""
+    with database.read() as conn:
+        settings = [
+            conn.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        ]
+    assert settings == ["wal", 2, 1, 0]
+
+
+def test_a_connection_is_kept(database: Database) -> None:
+    """A second transaction speaks over the first one's connection."""
+    connections = []
+    for _ in range(2):
+        with database.write() as conn:
+            connections.append(conn.connection.dbapi_connection)
+    assert connections[0] is connections[1]
+
+
+def test_a_forked_child_opens_its_own(database: Database) -> None:
+    """No connection crosses a fork, not even to be closed, and both sides go on."""
+    with database.read() as conn:
+        assert conn.scalar(text("SELECT 1")) == 1
+    before = set(_open_files("partnerstack.db"))
+    child = os.fork()
+    if child == 0:
+        inherited = set(_open_files("partnerstack.db"))
+        with database.write() as conn:
+            conn.execute(text("INSERT INTO partnerstack_fact VALUES ('child', 'was here')"))
+        os._exit(1 if inherited else 0)
+    _, status = os.waitpid(child, 0)
+    assert before
+    assert os.waitstatus_to_exitcode(status) == 0
+    with database.read() as conn:
+        found = conn.scalar(text("SELECT value FROM partnerstack_fact WHERE name = 'child'"))
+    assert found == "was here"
+
+
+def _open_files(name: str) -> list[str]:
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    return [target for link in links if name in (target := str(link.readlink()))]
+
+
+def test_many_processes_make_the_tables_at_once(tmp_path: Path) -> None:
+    """Eight processes whose first use falls together all find one ledger."""
+    url = make_url(f"sqlite:///{tmp_path}/partnerstack.db")
+    gate = os.pipe()
+    children = [_child(url.render_as_string(), number, gate[0]) for number in range(8)]
+    os.write(gate[1], b"g" * 8)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    os.close(gate[0])
+    os.close(gate[1])
+    assert codes == [0] * 8
+    with sqlite3.connect(tmp_path / "partnerstack.db") as conn:
+        assert conn.execute("SELECT count(*) FROM partnerstack_entry").fetchone() == (8,)
+    conn.close()
+
+
+def _child(url: str, number: int, gate: int) -> int:
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.read(gate, 1)
+        _record_one(url, number)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _record_one(url: str, number: int) -> None:
+    ledger = Ledger(Database(make_url(url), embedded=True), lease=timedelta(minutes=2))
+    ledger.record(Conversion.of(customer_key=number, xid="h8pb9E7TZK6YMO"))
+
+
+def test_writers_wait_for_their_turn(database: Database, conversion: Make, ledger: Ledger) -> None:
+    """Four threads that write at once all get through; none sees a locked database."""
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for _ in range(25):
+                ledger.record(conversion())
+        except LedgerUnavailable as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sum(ledger.counts().values()) == 100
+
+
+def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    """While one writes, another reads what was committed before."""
+    with database.write() as writer, database.read() as reader:
+        writer.execute(text("INSERT INTO partnerstack_fact VALUES ('new', 'fact')"))
+        names = reader.scalars(text("SELECT name FROM partnerstack_fact")).all()
+    assert names == ["schema_version"]
+
+
+def test_missing_tables_name_the_command(tmp_path: Path) -> None:
+    """A ledger that somebody named is not furnished behind their back."""
+    database = Database(make_url(f"sqlite:///{tmp_path}/mine.db"), embedded=False)
+    with pytest.raises(LedgerUnavailable, match="flask partnerstack init-db"), database.read():
+        pass
+    assert database.migrate() == 0
+    with database.read() as conn:
+        assert schema.version_of(conn) == SCHEMA_VERSION
+    database.close()
+
+
+def test_newer_tables_are_left_alone(database: Database) -> None:
+    """A ledger that a newer package made is neither used nor changed."""
+    with database.write() as conn:
+        conn.execute(text("UPDATE partnerstack_fact SET value = '99'"))
+    again = Database(database.url, embedded=True)
+    with pytest.raises(LedgerUnavailable, match=r"version 99.*newer"), again.read():
+        pass
+    again.close()
+
+
+def test_older_tables_are_migrated_step_by_step(database: Database) -> None:
+    """Each step from the version that is there to the wanted one is taken, in order, once."""
+    taken: list[int] = []
+
+    def step(version: int) -> Callable[[Connection], None]:
+        return lambda _conn: taken.append(version)
+
+    steps = {version: step(version) for version in (2, 3)}
+    for _ in range(2):
+        with database.write() as conn:
+            schema.migrate(conn, steps=steps, target=3)
+    assert taken == [2, 3]
+
+
+def test_a_failed_migration_leaves_the_old_version(database: Database) -> None:
+    """A step that breaks is rolled back whole, so that it can be tried again."""
+
+    def broken(conn: Connection) -> None:
+        conn.execute(text("ALTER TABLE partnerstack_fact ADD COLUMN half VARCHAR(1)"))
+        raise OSError("pulled the plug")
+
+    with pytest.raises(LedgerUnavailable, match="pulled the plug"), database.write() as conn:
+        schema.migrate(conn, steps={2: broken}, target=2)
+    with database.read() as conn:
+        assert schema.version_of(conn) == 1
+        columns = conn.execute(text("SELECT * FROM partnerstack_fact")).keys()
+    assert "half" not in columns
+
+
+def test_a_locked_ledger_is_said_and_not_waited_for_for_ever(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When somebody else holds the write lock, a write gives up with the database's words."""
+    monkeypatch.setattr("flask_partnerstack.ledger.database.BUSY_WAIT", 0.05)
+    impatient = Database(database.url, embedded=True)
+    with database.write(), pytest.raises(LedgerUnavailable, match="locked"), impatient.write():
+        pass
+    impatient.close()
+
+
+def test_a_pool_that_is_used_up_is_said(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When every connection is taken, the wait ends with a clear error."""
+    monkeypatch.setattr("flask_partnerstack.ledger.database.POOL_WAIT", 0.05)
+    lone = Database(make_url("sqlite://"), embedded=True)
+    with lone.read(), pytest.raises(LedgerUnavailable, match="QueuePool limit"), lone.read():
+        pass
+    lone.close()
+
+
+def test_waiting_is_bounded_by_five_seconds() -> None:
+    """The waits for a turn, a connection and the write lock are five seconds together."""
+    assert TURN_WAIT + POOL_WAIT + BUSY_WAIT <= 5.0
+
+
+def test_a_server_that_is_not_there_is_said() -> None:
+    """A database server that does not listen is an error of ours, with its password hidden."""
+    url = make_url("postgresql+psycopg://app:hunter2@127.0.0.1:9/ledger?connect_timeout=2")
+    database = Database(url, embedded=False)
+    with pytest.raises(LedgerUnavailable) as raised, database.read():
+        pass
+    assert "hunter2" not in str(raised.value)
+    assert "app:***@127.0.0.1:9/ledger" in str(raised.value)
+
+
+def test_a_url_that_is_none_names_the_key_and_not_the_value() -> None:
+    """A mistyped LEDGER_URL may hold a password, so the error says only what was expected."""
+    with pytest.raises(ConfigurationError, match="PARTNERSTACK_LEDGER_URL") as raised:
+        parse_url("hunter2 at my server")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("driver", ["postgresql+pg8000", "nosuchdb"])
+def test_a_missing_driver_names_the_extra(driver: str) -> None:
+    """A URL whose driver is not installed is an error at start-up that says what to install."""
+    with pytest.raises(ConfigurationError, match="Flask-PartnerStack"):
+        Database(make_url(f"{driver}://user@host/db"), embedded=False)
+
+
+def test_errors_of_the_database_hide_the_customer(ledger: Ledger, conversion: Make) -> None:
+    """What a failing statement was about to write shows in no error."""
+    ledger.record(conversion())
+    with ledger._database.write() as conn:  # the only way to break the table under its feet
+        conn.execute(text("ALTER TABLE partnerstack_entry RENAME TO gone"))
+    with pytest.raises(LedgerUnavailable) as raised:
+        ledger.record(conversion("acme", email="jo@acme.com"))
+    assert "jo@acme.com" not in f"{raised.value} {raised.value.__cause__}"

@@ -1,0 +1,236 @@
+"""Whatever happens to a ledger, in whatever order: nothing lost, doubled, stuck or miscounted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine
+from hypothesis.stateful import initialize
+from hypothesis.stateful import invariant
+from hypothesis.stateful import rule
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import make_url
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import IllegalTransition
+from flask_partnerstack.errors import Judgement
+from flask_partnerstack.ledger import TRANSITIONS
+from flask_partnerstack.ledger import Attempt
+from flask_partnerstack.ledger import Cause
+from flask_partnerstack.ledger import Claim
+from flask_partnerstack.ledger import Database
+from flask_partnerstack.ledger import Entry
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Status
+from tests.kit import Clock
+
+LEASE = timedelta(minutes=2)
+UNCLEAR_WAIT = timedelta(minutes=30)
+
+TAKEN = Attempt(judged=Judgement.ACCEPTED, reason="HTTP 200", status=200)
+FOUND = Attempt(judged=Judgement.FOUND, reason="found by look-up", status=200)
+UNCLEAR = Attempt(judged=Judgement.UNCLEAR, reason="stopped while sending")
+REFUSED = Attempt(judged=Judgement.REFUSED, reason="HTTP 503", status=503)
+REJECTED = Attempt(judged=Judgement.REJECTED, reason="HTTP 400", status=400)
+
+KEYS = st.sampled_from(["ann", "bob"])
+LEAPS = st.sampled_from([timedelta(seconds=s) for s in (0, 90, 90, 3600)])
+EVENTS = st.sampled_from(
+    ["claim"] * 6 + ["go_on"] * 6 + ["record", "requeue", "requeue_all", "pause", "set_back"]
+)
+FATES = st.sampled_from(
+    ["linger", "send", "settle", "send", "linger", "postpone", "die", "bury", "park"]
+)
+
+
+@dataclass
+class Held:
+    """A claim in somebody's hands, and whether its conversion is on the way."""
+
+    claim: Claim
+    sending: bool = False
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The real ledger, beside what a bystander knows: what was recorded, and what was sent when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.database = Database(make_url("sqlite://"), embedded=True)
+        self.ledger = Ledger(self.database, lease=LEASE, clock=self.clock)
+        self.held: list[Held] = []
+        self.parked: set[str] = set()
+        self.statuses: dict[str, Status] = {}
+        self.sending_until: dict[str, datetime] = {}
+
+    def teardown(self) -> None:
+        self.database.close()
+
+    @initialize()
+    def begin(self) -> None:
+        self.record("ann")
+
+    # One rule for all: a rule of its own for each would be switched off in half of the runs.
+    @rule(leap=LEAPS, event=EVENTS, key=KEYS, fate=FATES)
+    def something_happens(self, leap: timedelta, event: str, key: str, fate: str) -> None:
+        """After a while an engine delivers, the app goes on, or a person steps in."""
+        self.clock.now += leap
+        if event in ("claim", "go_on"):
+            getattr(self, event)(fate)
+        else:
+            getattr(self, event)(key)
+
+    # --- the app --------------------------------------------------------------------------------
+
+    def record(self, key: str) -> None:
+        """A signup: the first of its customer is new, any other returns the first."""
+        recorded = self.ledger.record(Conversion.of(customer_key=key, xid="h8pb9E7TZK6YMO"))
+        assert recorded.new is (key not in self.statuses)
+        self.statuses.setdefault(key, Status.PENDING)
+
+    # --- those who deliver ----------------------------------------------------------------------
+
+    def claim(self, fate: str) -> None:
+        """Somebody takes what is due, as a dispatcher does: it looks first."""
+        paused = self.ledger.outlook().pause is not None
+        for claim in self.ledger.claim_probe(at_once=True) if paused else self.ledger.claim(2):
+            assert claim.entry.status in (Status.PENDING, Status.DELIVERED)
+            assert claim.entry.customer_key not in self.parked
+            self._go_on(Held(claim), fate)
+
+    def go_on(self, fate: str) -> None:
+        """The one who has lingered for the longest time goes on, late perhaps."""
+        if self.held:
+            self._go_on(self.held.pop(0), fate)
+
+    def _go_on(self, held: Held, fate: str) -> None:
+        if fate == "linger":
+            self.held.append(held)
+        elif fate == "send":
+            self._send(held)
+        elif fate == "park" or held.sending or self._send(held, and_linger=False):
+            self._leave(held, fate)
+
+    def _send(self, held: Held, *, and_linger: bool = True) -> bool:
+        """Send: when the ledger lets it, nobody else is sending that one. Say if one may leave."""
+        key, before = held.claim.entry.customer_key, self.ledger.get(held.claim.entry.customer_key)
+        looks_up = held.claim.interrupted or held.claim.entry.status is not Status.PENDING
+        if not looks_up and not held.sending:
+            if not self.ledger.count_attempt(held.claim):
+                return False
+            assert before.status is Status.PENDING
+            assert self.sending_until.get(key, self.clock()) <= self.clock()
+            self.sending_until[key] = self.clock() + LEASE
+            held.sending = True
+        if and_linger:
+            self.held.append(held)
+        return True
+
+    def _leave(self, held: Held, fate: str) -> None:
+        """Write what came of it; or die, and write nothing."""
+        if fate != "die":
+            getattr(self, f"_{fate}")(held)
+        if held.sending and self.ledger.get(held.claim.entry.customer_key).due_at is None:
+            self.sending_until.pop(held.claim.entry.customer_key, None)
+
+    def _settle(self, held: Held) -> None:
+        if held.sending:
+            wait = timedelta(minutes=15)
+            self.ledger.settle(held.claim, Status.DELIVERED, TAKEN, look_up_in=wait)
+            assert self.ledger.get(held.claim.entry.customer_key).status is not Status.PENDING
+            self.parked.discard(held.claim.entry.customer_key)
+        elif held.claim.entry.status is Status.DELIVERED or held.claim.unclear:
+            self.ledger.settle(held.claim, Status.VERIFIED, FOUND)
+
+    def _postpone(self, held: Held) -> None:
+        if held.claim.interrupted:
+            reason, wait = UNCLEAR.reason, UNCLEAR_WAIT
+            self.ledger.postpone(held.claim, wait, reason=reason, attempt=UNCLEAR, unclear=1)
+        elif self.ledger.postpone(held.claim, LEASE, reason=REFUSED.reason, attempt=REFUSED):
+            self.sending_until.pop(held.claim.entry.customer_key, None)
+
+    def _bury(self, held: Held) -> None:
+        entry = self.ledger.bury(held.claim, reason="rejected", attempt=REJECTED)
+        assert entry is None or entry.due_at is None
+
+    def _park(self, held: Held) -> None:
+        fit = held.claim.entry.status is Status.PENDING and not held.sending
+        if fit and self.ledger.park(held.claim, reason="testing") is not None:
+            self.parked.add(held.claim.entry.customer_key)
+
+    # --- everybody else -------------------------------------------------------------------------
+
+    def requeue(self, key: str) -> None:
+        """A person makes one due that is dead, parked or waiting; never one that was taken."""
+        if key not in self.statuses or self._is_in_hand(key):
+            return
+        status = self.statuses[key]
+        try:
+            self.ledger.requeue(key)
+        except IllegalTransition:
+            assert status in (Status.DELIVERED, Status.VERIFIED)
+        else:
+            assert status in (Status.PENDING, Status.DEAD)
+            self.parked.discard(key)
+
+    def _is_in_hand(self, key: str) -> bool:
+        lease_may_last = self.sending_until.get(key, self.clock()) > self.clock()
+        return lease_may_last or any(held.claim.entry.customer_key == key for held in self.held)
+
+    def requeue_all(self, _key: str) -> None:
+        """A person makes all due that are dead or parked."""
+        for status in (Status.DEAD, Status.PENDING):
+            self.ledger.requeue_all(status=status)
+        self.parked.clear()
+
+    def pause(self, _key: str) -> None:
+        """A pause that is on is ended, once; one that is not is begun."""
+        was_on = self.ledger.outlook().pause is not None
+        assert (self.ledger.end_pause() is not None) is was_on
+        assert was_on or self.ledger.begin_pause(Cause.UNAVAILABLE, "for a while")
+
+    def set_back(self, _key: str) -> None:
+        """Leases and delays begin anew; a dispatcher that looks now and then sees it."""
+        self.ledger.outlook()
+        on_the_way = [key for key, until in self.sending_until.items() if until > self.clock()]
+        self.clock.now -= timedelta(days=2)
+        self.ledger.outlook()
+        self.sending_until = dict.fromkeys(on_the_way, self.clock() + LEASE)
+
+    # --- what is always so ----------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Every key that was ever recorded has its one entry, and the counts add up to them."""
+        assert {entry.customer_key for entry in self._entries()} == set(self.statuses)
+        assert sum(self.ledger.counts().values()) == len(self.statuses)
+
+    @invariant()
+    def only_legal_steps_are_taken(self) -> None:
+        """What was taken is never to be sent again, and verified is the end."""
+        for entry in self._entries():
+            before = self.statuses[entry.customer_key]
+            assert entry.status is before or entry.status in TRANSITIONS[before]
+            self.statuses[entry.customer_key] = entry.status
+
+    @invariant()
+    def nothing_is_stuck(self) -> None:
+        """Whatever is pending and not parked is due within the longest delay there is."""
+        for entry in self._entries():
+            if entry.status is Status.PENDING and entry.customer_key not in self.parked:
+                assert entry.due_at is not None
+                assert entry.due_at - self.clock() <= UNCLEAR_WAIT + timedelta(minutes=1)
+
+    def _entries(self) -> list[Entry]:
+        return list(self.ledger.entries())
+
+
+def test_no_sequence_of_events_breaks_the_ledger() -> None:
+    """Record, claim, send, settle, postpone, bury, park, crash, requeue, pause, and mad clocks."""
+    few = settings(max_examples=70, stateful_step_count=30, deadline=None, database=None)
+    run_state_machine_as_test(LedgerMachine, settings=few)
