@@ -1,0 +1,9 @@
+"""PartnerStack's API: what it means, and who carries the bytes."""
+
+from .client import Client as Client
+from .protocol import Customer as Customer
+from .protocol import Receipt as Receipt
+from .protocol import Request as Request
+from .protocol import Response as Response
+from .transport import HTTPTransport as HTTPTransport
+from .transport import Transport as Transport

@@ -1,0 +1,45 @@
+"""``Client``: what we want from PartnerStack, said and carried."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..conversion import Conversion
+from ..settings import Settings
+from .protocol import Customer
+from .protocol import Receipt
+from .protocol import conversion_request
+from .protocol import lookup_request
+from .protocol import read_customer
+from .protocol import read_receipt
+from .transport import Transport
+
+
+class Client:
+    """Reports conversions and looks customers up, over any transport."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self._settings = settings
+        self._transport = transport
+
+    def deliver(self, conversion: Conversion, *, within: timedelta) -> Receipt:
+        """Report one conversion.
+
+        :param within: the time for the whole exchange.
+        :raises DeliveryError: anything but a receipt, as the kind that says how it is judged.
+        """
+        settings = self._settings
+        request = conversion_request(settings.conversion_url, settings.token or "", conversion)
+        response = self._transport.send(request, within=within)
+        return read_receipt(response, settings.status_policy)
+
+    def look_up(self, customer_key: str, *, within: timedelta) -> Customer | None:
+        """Ask for one customer; ``None`` is a clean "no such customer".
+
+        :raises DeliveryError: it cannot be told.
+        """
+        settings = self._settings
+        request = lookup_request(
+            settings.api_url, settings.public_key or "", settings.secret_key or "", customer_key
+        )
+        return read_customer(self._transport.send(request, within=within))

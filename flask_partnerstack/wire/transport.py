@@ -1,0 +1,314 @@
+"""``Transport``: one request out, one response in. The only file that touches the network."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import io
+import logging
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+from urllib3.poolmanager import PoolManager
+from urllib3.poolmanager import ProxyManager
+from urllib3.response import BaseHTTPResponse
+from urllib3.util.retry import Retry
+
+from .. import forks
+from ..errors import DeliveryError
+from ..errors import NotSent
+from ..errors import Unclear
+from .protocol import Request
+from .protocol import Response
+
+#: Bytes of an answer that are read; the rest is left on the line.
+LARGEST_BODY = 64 * 1024
+#: Seconds after which a kept connection is not used again. A NAT gateway on the way forgets a
+#: silent one within minutes, and what is sent into the void is unclear.
+LONGEST_REST = 30.0
+#: A failed connection is tried again at once, so often; nothing was sent by then.
+_CONNECT_ONLY = Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
+
+
+class Transport(Protocol):
+    """Carries one request and brings back its response."""
+
+    def send(self, request: Request, *, within: timedelta) -> Response:
+        """Exchange ``request`` for its response.
+
+        :param within: the time for the whole exchange, whatever drips.
+        A body that breaks off or takes too long is as good as none: the status has said it by
+        then, and a conversion that was taken must not be taken for unclear.
+
+        :raises NotSent: nothing of it left this machine.
+        :raises Unclear: it was sent, and no answer came.
+        """
+
+
+class HTTPTransport:
+    """Carries requests over kept connections, with one session for each sending thread.
+
+    TLS is always verified, redirects are not followed, cookies are not kept, and ``.netrc`` is
+    never read: it would put Basic credentials in the place of our Bearer token.
+
+    :param timeout: seconds to connect, and to wait for each piece of an answer.
+    """
+
+    def __init__(self, timeout: tuple[float, float]) -> None:
+        self._connect_timeout, self._read_timeout = timeout
+        self._sessions = threading.local()
+        forks.watch(self)
+
+    def send(self, request: Request, *, within: timedelta) -> Response:
+        """See :meth:`Transport.send`."""
+        started = time.monotonic()
+        exchange = _Exchange(started + within.total_seconds(), self._read_timeout)
+        token = _current.set(exchange)
+        try:
+            response = self._carry(request, exchange)
+            body = _read(response.raw)
+        except _TROUBLE as e:
+            exchange.hang_up()
+            # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
+            raise _translated(e, exchange) from None
+        finally:
+            _current.reset(token)
+        elapsed = timedelta(seconds=time.monotonic() - (exchange.sent_at or started))
+        return Response(response.status_code, dict(response.headers), body, elapsed)
+
+    def before_fork(self) -> None:
+        """Nothing to let go: a socket that nobody reads in the child does no harm."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's connections; two processes on one would mix their answers."""
+        self._sessions = threading.local()
+
+    def _carry(self, request: Request, exchange: _Exchange) -> requests.Response:
+        session, environment = self._session_for(request.url)
+        prepared = requests.Request(
+            request.method, request.url, headers=dict(request.headers), data=request.body or None
+        ).prepare()
+        left = exchange.left()
+        # Past Session.send, which would read a redirect's body without a bound.
+        return session.get_adapter(request.url).send(
+            prepared,
+            stream=True,
+            timeout=(min(self._connect_timeout, left), min(self._read_timeout, left)),
+            **environment,
+        )
+
+    def _session_for(self, url: str) -> tuple[requests.Session, Mapping[str, Any]]:
+        parts = urlsplit(url)
+        host = f"{parts.scheme}://{parts.netloc}"
+        mine = self._sessions.__dict__
+        if host not in mine:
+            mine[host] = _open_session(url)
+        session: tuple[requests.Session, Mapping[str, Any]] = mine[host]
+        return session
+
+
+def _open_session(url: str) -> tuple[requests.Session, Mapping[str, Any]]:
+    """Return a session and what the environment says of its host: proxies and CA bundle.
+
+    Asked once for each session and host, because asking at every call is a third of what a
+    call costs.
+    """
+    session = requests.Session()
+    session.mount("https://", _Adapter(max_retries=_CONNECT_ONLY))
+    session.mount("http://", _Adapter(max_retries=_CONNECT_ONLY))
+    environment = session.merge_environment_settings(url, {}, None, None, None)
+    return session, {name: environment[name] for name in ("proxies", "verify", "cert")}
+
+
+#: What requests, urllib3, http.client and the socket below them raise.
+_TROUBLE = (requests.RequestException, HTTPError, http.client.HTTPException, OSError)
+
+
+def _read(raw: BaseHTTPResponse) -> bytes:
+    """Return the body up to the bound, and never unpacked: a gzip bomb stays small."""
+    try:
+        body = raw.read(LARGEST_BODY + 1, decode_content=False)
+    except _TROUBLE:
+        raw.close()
+        return b""
+    if len(body) > LARGEST_BODY:
+        raw.close()
+    raw.release_conn()
+    return body[:LARGEST_BODY]
+
+
+def _translated(error: Exception, exchange: _Exchange) -> DeliveryError:
+    if exchange.sent_at is not None:
+        return Unclear(f"sent, but no answer came: {_innermost(error)}")
+    return NotSent(f"could not connect: {_innermost(error)}")
+
+
+def _innermost(error: BaseException) -> str:
+    """Name what went wrong at the bottom, without the URL, which may hold a customer key."""
+    while below := _below(error):
+        error = below
+    detail = getattr(error, "strerror", None)
+    if type(error) is OSError:  # no subclass: "Tunnel connection failed: 403", a missing CA bundle
+        detail = detail or str(error)
+    return f"{type(error).__name__}: {detail}" if detail else type(error).__name__
+
+
+def _below(error: BaseException) -> BaseException | None:
+    # Not by __context__, which leads on into whatever the caller was dealing with.
+    places = (getattr(error, "reason", None), error.__cause__, *error.args)
+    return next((place for place in places if isinstance(place, BaseException)), None)
+
+
+# --- a deadline for the whole exchange ----------------------------------------------------------
+# requests and urllib3 know a timeout for each read only: an answer that drips a byte a second
+# never ends. So the socket's timeout is shortened before each read to what is left.
+
+
+@dataclass
+class _Exchange:
+    """One exchange under way.
+
+    :param deadline: when it must be over.
+    :param patience: the seconds that each piece of the answer may take.
+    :param sent_at: when its first byte left.
+    :param reader: what its answer is read from.
+    """
+
+    deadline: float
+    patience: float
+    sent_at: float | None = None
+    reader: io.RawIOBase | None = None
+
+    def left(self) -> float:
+        """Return the seconds that are left.
+
+        :raises TimeoutError: none are.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, "the exchange took too long in all")
+        return left
+
+    def hang_up(self) -> None:
+        """Let go of the socket; Python 3.10 holds on to it when a tunnel fails."""
+        if self.reader is not None:
+            self.reader.close()
+
+
+_current: ContextVar[_Exchange] = ContextVar("flask_partnerstack_exchange")
+
+
+class _BoundedReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._sock = sock
+        self._raw = raw
+        self._exchange = _current.get()
+        self._exchange.reader = self
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        try:
+            self._sock.settimeout(min(self._exchange.left(), self._exchange.patience))
+            count: int | None = self._raw.readinto(buffer)
+        except OSError:
+            self._exchange.left()  # says so when the whole took too long, not this piece of it
+            raise
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_BoundedReader(sock, self.fp.detach()))
+
+    def begin(self) -> None:
+        super().begin()
+        # http.client knows of interim answers only "100 Continue", and would take "103 Early
+        # Hints" for the answer (https://www.rfc-editor.org/rfc/rfc9110#section-15.2).
+        while self.status < 200:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first
+            super().begin()
+
+
+class _Connection(HTTPConnection):
+    """A connection that notices when the first byte of a request leaves, and that tires."""
+
+    response_class = _BoundedResponse
+    debuglevel = 0  # whoever raises http.client's own would see the token printed
+    _used_at = 0.0
+
+    @property
+    def is_connected(self) -> bool:
+        return time.monotonic() - self._used_at < LONGEST_REST and super().is_connected
+
+    def connect(self) -> None:
+        exchange = _current.get()
+        self.timeout = min(self.timeout or exchange.patience, exchange.left())
+        try:
+            super().connect()
+        finally:
+            exchange.sent_at = None  # asking a proxy for a tunnel sends nothing of ours
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        exchange = _current.get()
+        exchange.left()  # nothing leaves after the deadline
+        self._used_at = time.monotonic()
+        exchange.sent_at = exchange.sent_at or self._used_at
+        super().send(data)
+
+
+@cache
+def _bounded(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    """Return the same kind of pool, of plain, TLS or SOCKS connections, of our connections."""
+    theirs: type[Any] = pool.ConnectionCls
+    if issubclass(theirs, _Connection):
+        return pool
+    ours = type(theirs.__name__, (_Connection, theirs), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": ours})
+
+
+def _bind(manager: PoolManager) -> None:
+    kinds = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {name: _bounded(kind) for name, kind in kinds.items()}
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _bind(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(*args, **kwargs)
+        _bind(manager)
+        return manager
+
+
+def _is_not_ours(_record: logging.LogRecord) -> bool:
+    return _current.get(None) is None
+
+
+# urllib3 logs paths, and a look-up's path holds a customer key.
+for _name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_is_not_ours)

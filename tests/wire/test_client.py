@@ -1,0 +1,140 @@
+"""The client: what is wanted, said and carried, to the sandbox and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import DeliveryError
+from flask_partnerstack.errors import Denied
+from flask_partnerstack.errors import Redirected
+from flask_partnerstack.errors import Refused
+from flask_partnerstack.errors import Rejected
+from flask_partnerstack.errors import Unclear
+from flask_partnerstack.sandbox import SandboxProcess
+from flask_partnerstack.settings import Settings
+from flask_partnerstack.wire import Client
+from flask_partnerstack.wire import Customer
+from flask_partnerstack.wire import HTTPTransport
+from flask_partnerstack.wire import Receipt
+from flask_partnerstack.wire import Response
+from tests.kit import ScriptedTransport
+
+WITHIN = timedelta(seconds=20)
+XID = "Kvx64pph9uhCju"
+KEYS = {
+    "PARTNERSTACK_TOKEN": "sandbox-token",
+    "PARTNERSTACK_PUBLIC_KEY": "pk_sandbox",
+    "PARTNERSTACK_SECRET_KEY": "sk_sandbox",
+}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running: SandboxProcess) -> SandboxProcess:
+    running.clear_faults()
+    running.clear()
+    return running
+
+
+@pytest.fixture
+def client(sandbox: SandboxProcess) -> Client:
+    return client_of(sandbox)
+
+
+def client_of(sandbox: SandboxProcess, **config: object) -> Client:
+    urls = {
+        "PARTNERSTACK_CONVERSION_URL": sandbox.conversion_url,
+        "PARTNERSTACK_API_URL": sandbox.url,
+    }
+    settings = Settings.from_mapping({**KEYS, **urls, **config})
+    return Client(settings, HTTPTransport((5, 5)))
+
+
+def conversion(customer_key: str = "7f3e", **known: Any) -> Conversion:
+    return Conversion.of(customer_key=customer_key, xid=XID, **known)
+
+
+def test_delivered(client: Client, sandbox: SandboxProcess) -> None:
+    """What is delivered is there, field by field."""
+    meta = {"company_name": "ACME"}
+    receipt = client.deliver(conversion(email="a@b.io", meta=meta), within=WITHIN)
+    assert receipt.status == 200
+    [customer] = sandbox.customers()
+    assert (customer["customer_key"], customer["email"]) == ("7f3e", "a@b.io")
+
+
+@pytest.mark.parametrize("key", ["7f3e", "alice@acme.com", "a/b", "Zoë?#&", "50%", "a b", "%2F"])
+def test_looked_up(client: Client, key: str) -> None:
+    """A customer is found by any key after the delivery, and cleanly not before."""
+    assert client.look_up(key, within=WITHIN) is None
+    client.deliver(conversion(key), within=WITHIN)
+    found = client.look_up(key, within=WITHIN)
+    assert isinstance(found, Customer)
+    assert found.test is not None
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"status": 429, "headers": {"Retry-After": "9"}}, Refused),
+        ({"status": 503}, Refused),
+        ({"status": 400}, Rejected),
+        ({"status": 500}, Unclear),
+        ({"redirect": "https://elsewhere.example"}, Redirected),
+        ({"drop": "before"}, Unclear),
+        ({"drop": "after"}, Unclear),
+    ],
+)
+def test_faults(
+    client: Client,
+    sandbox: SandboxProcess,
+    fault: dict[str, Any],
+    expected: type[DeliveryError],
+) -> None:
+    """What goes wrong comes back as the error that says how it is judged."""
+    sandbox.fault(**fault)
+    with pytest.raises(expected) as caught:
+        client.deliver(conversion(), within=WITHIN)
+    assert type(caught.value) is expected
+
+
+def test_wrong_token(sandbox: SandboxProcess) -> None:
+    """A token that is not accepted is denied, and not repeated in the error."""
+    client = client_of(sandbox, PARTNERSTACK_TOKEN="an-old-token")
+    with pytest.raises(Denied) as caught:
+        client.deliver(conversion(), within=WITHIN)
+    assert "an-old-token" not in f"{caught.value!r} {caught.value.answer}"
+
+
+def test_wrong_key_pair(sandbox: SandboxProcess) -> None:
+    """A key pair that is not accepted is denied."""
+    with pytest.raises(Denied, match="PUBLIC_KEY"):
+        client_of(sandbox, PARTNERSTACK_SECRET_KEY="sk_old").look_up("7f3e", within=WITHIN)
+
+
+def test_status_policy() -> None:
+    """STATUS_POLICY judges what the client receives."""
+    transport = ScriptedTransport()
+    transport.answers = [Response(404)]
+    settings = Settings.from_mapping({**KEYS, "PARTNERSTACK_STATUS_POLICY": {404: "accept"}})
+    assert Client(settings, transport).deliver(conversion(), within=WITHIN) == Receipt(404)
+
+
+def test_lookup_of_what_lags(client: Client, sandbox: SandboxProcess) -> None:
+    """A customer that is not visible yet is not there yet, and trouble is never read as that."""
+    client.deliver(conversion(), within=WITHIN)
+    sandbox.fault(on="api", lag=60)
+    assert client.look_up("7f3e", within=WITHIN) is None
+    sandbox.fault(on="api", status=404, body="<html>not the API</html>")
+    with pytest.raises(Unclear):
+        client.look_up("7f3e", within=WITHIN)

@@ -1,0 +1,349 @@
+"""What PartnerStack's API means, tried with values: no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from flask_partnerstack.backoff import LONGEST_WISH
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import DeliveryError
+from flask_partnerstack.errors import Denied
+from flask_partnerstack.errors import Judgement
+from flask_partnerstack.errors import Redirected
+from flask_partnerstack.errors import Unclear
+from flask_partnerstack.wire import Customer
+from flask_partnerstack.wire import Receipt
+from flask_partnerstack.wire import Response
+from flask_partnerstack.wire.protocol import LONGEST_ANSWER
+from flask_partnerstack.wire.protocol import PROMPT
+from flask_partnerstack.wire.protocol import conversion_request
+from flask_partnerstack.wire.protocol import lookup_request
+from flask_partnerstack.wire.protocol import read_customer
+from flask_partnerstack.wire.protocol import read_receipt
+from flask_partnerstack.wire.protocol import retry_after
+
+Answer = Callable[[str], Response]
+
+URL = "https://partnerlinks.io/conversion/xid"
+XID = "Kvx64pph9uhCju"
+LATE = timedelta(seconds=9)
+
+
+def judged(response: Response, policy: dict[int, str] | None = None) -> Judgement:
+    try:
+        read_receipt(response, policy or {})
+    except DeliveryError as e:
+        return e.judged
+    return Judgement.ACCEPTED
+
+
+# --- a conversion -------------------------------------------------------------------------------
+
+
+def test_smallest_conversion() -> None:
+    """A conversion is a POST of JSON with a Bearer token; what is not known is not in it."""
+    request = conversion_request(URL, "t0ken", Conversion.of(customer_key="7f3e", xid=XID))
+    assert (request.method, request.url) == ("POST", URL)
+    assert request.headers == {
+        "Authorization": "Bearer t0ken",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": "Flask-PartnerStack",
+    }
+    assert request.body == b'{"xid":"Kvx64pph9uhCju","customer_key":"7f3e"}'
+
+
+def test_whole_conversion() -> None:
+    """Every field has PartnerStack's name on the wire, and the partner key is not among them."""
+    known: dict[str, Any] = {
+        "customer_key": "7f3e",
+        "xid": XID,
+        "email": "zoë@acme.com",
+        "name": "Zoë",
+        "provider_key": "cus_1",
+        "origin": "acme.com",
+        "ip_address": "2001:db8::1",
+        "user_agent": "Mozilla/5.0",
+        "external_type": "trial",
+        "sub_ids": ["a", "b"],
+        "meta": {"company_name": "ACME", "plan": {"seats": [1, 2]}},
+    }
+    conversion = Conversion.of(partner_key="546ab5cc34f8", **known)
+    body = conversion_request(URL, "t0ken", conversion).body
+    assert json.loads(body) == known
+    assert body.isascii()
+    assert b"546ab5cc34f8" not in body
+
+
+def test_request_hides_its_secret() -> None:
+    """The token and what is said of a customer stay out of a request's repr."""
+    conversion = Conversion.of(customer_key="7f3e", xid=XID, email="alice@acme.com")
+    request = conversion_request(URL, "t0ken", conversion)
+    lookup = lookup_request("https://api.example", "pk_public", "sk_s3cret", "7f3e")
+    told = f"{request} {request!r} {lookup} {lookup!r}"
+    assert not any(secret in told for secret in ("t0ken", "alice", "Basic", "Bearer", "s3cret"))
+
+
+# --- how answers to it are judged ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("accepted", Judgement.ACCEPTED),
+        ("accepted_with_json", Judgement.ACCEPTED),
+        ("known_already", Judgement.ACCEPTED),
+        ("denied", Judgement.DENIED),
+        ("throttled", Judgement.REFUSED),
+        ("maintenance", Judgement.REFUSED),
+        ("broken", Judgement.UNCLEAR),
+        ("bad_gateway", Judgement.UNCLEAR),
+        ("moved", Judgement.REFUSED),
+        ("rejected", Judgement.REJECTED),
+        ("no_such_page", Judgement.REJECTED),
+    ],
+)
+def test_samples(answer: Answer, name: str, expected: Judgement) -> None:
+    """Each answer of the manual is judged by the table."""
+    assert judged(answer(name)) is expected
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((200, 201, 202, 204, 299, 409), Judgement.ACCEPTED),
+        ((401, 403), Judgement.DENIED),
+        ((408, 425, 429), Judgement.REFUSED),
+        ((301, 302, 303, 304, 307, 308), Judgement.REFUSED),
+        ((400, 402, 404, 405, 410, 413, 418, 422, 451, 499), Judgement.REJECTED),
+        ((500, 501, 502, 503, 504, 520, 599), Judgement.UNCLEAR),
+        ((101, 103, 600, 999), Judgement.UNCLEAR),
+    ],
+)
+def test_statuses(statuses: tuple[int, ...], expected: Judgement) -> None:
+    """Every status is judged by the table, however late and whatever its body."""
+    for status in statuses:
+        for body in (b"", b"{}", b"\xff\xfe", b"<html>"):
+            assert judged(Response(status, {}, body, LATE)) is expected, status
+
+
+def test_unavailable_at_the_door() -> None:
+    """A 503 at once, or one that says when to come back, is a refusal; a late one is unclear."""
+    moment = timedelta(milliseconds=1)
+    assert judged(Response(503, elapsed=PROMPT - moment)) is Judgement.REFUSED
+    assert judged(Response(503, elapsed=PROMPT)) is Judgement.UNCLEAR
+    assert judged(Response(503, {"RETRY-AFTER": "x"}, elapsed=LATE)) is Judgement.REFUSED
+    assert judged(Response(500, {"Retry-After": "1"}, elapsed=moment)) is Judgement.UNCLEAR
+
+
+def test_redirect_is_its_own_error() -> None:
+    """A redirect is refused as something that a person should see to."""
+    with pytest.raises(Redirected, match="not followed"):
+        read_receipt(Response(302, {"Location": "https://elsewhere.example"}), {})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        ("accept", Judgement.ACCEPTED),
+        ("reject", Judgement.REJECTED),
+        ("retry", Judgement.REFUSED),
+        ("unclear", Judgement.UNCLEAR),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 302, 401, 404, 409, 429, 500, 503])
+def test_status_policy(status: int, verdict: str, expected: Judgement) -> None:
+    """STATUS_POLICY overrides any judgement, and that of no other status."""
+    assert judged(Response(status), {status: verdict}) is expected
+    assert judged(Response(400), {status: verdict}) is Judgement.REJECTED
+
+
+def test_receipt_keeps_the_answer(answer: Answer) -> None:
+    """A receipt says what was answered, an empty body being no trouble."""
+    assert read_receipt(answer("accepted"), {}) == Receipt(200, "")
+    said = '{"message": "Conversion tracked", "status": 200}'
+    assert read_receipt(answer("accepted_with_json"), {}) == Receipt(200, said)
+
+
+def test_error_keeps_the_answer(answer: Answer) -> None:
+    """An error carries the status, the answer and the wait that it asks for."""
+    with pytest.raises(DeliveryError) as caught:
+        read_receipt(answer("throttled"), {})
+    error = caught.value
+    assert error.reason == str(error) == "HTTP 429: turned away for now"
+    assert (error.status, error.retry_after) == (429, timedelta(seconds=30))
+    assert error.answer == '{"message": "Rate limit exceeded", "status": 429}'
+
+
+def test_denied_names_the_mix_up(answer: Answer) -> None:
+    """A 401 tells of the two credentials that are easily mixed up."""
+    with pytest.raises(Denied, match="not the pk_/sk_ pair"):
+        read_receipt(answer("denied"), {})
+
+
+def test_answer_is_kept_short_and_printable() -> None:
+    """Of a body one printable line is kept, whatever bytes it is made of."""
+    text = Response(500, body=b"\x1b[31mno\r\n\xff\x00 way \xe2\x80\xae" + b"x" * 9999).text
+    assert text.startswith("[31mno \N{REPLACEMENT CHARACTER} way x")
+    assert len(text) == LONGEST_ANSWER
+    assert text.isprintable()
+
+
+# --- Retry-After --------------------------------------------------------------------------------
+
+
+def wish(value: str) -> timedelta | None:
+    return retry_after(Response(429, {"retry-AFTER": value}))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0", timedelta(0)),
+        ("120", timedelta(minutes=2)),
+        (" 7 ", timedelta(seconds=7)),
+        ("86400", timedelta(days=1)),
+        ("86401", LONGEST_WISH),
+        ("9" * 60, LONGEST_WISH),
+        ("Fri, 31 Dec 9998 23:59:59 GMT", LONGEST_WISH),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", timedelta(0)),
+    ],
+)
+def test_retry_after(value: str, expected: timedelta) -> None:
+    """Seconds and dates are read; the past means now, and nobody is obeyed beyond a day."""
+    assert wish(value) == expected
+
+
+def test_retry_after_a_date() -> None:
+    """A date is the time that is left until then."""
+    soon = datetime.now(timezone.utc) + timedelta(hours=1)
+    left = wish(format_datetime(soon, usegmt=True))
+    assert left is not None
+    assert timedelta(minutes=59) < left <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-5", "1.5", "5, 5", "1e3", "9" * 65, "Fri, 31 Dec 99999 23:59:59 GMT"]
+)
+def test_garbage_in_retry_after(value: str) -> None:
+    """Garbage is forgiven: no wish."""
+    assert wish(value) is None
+
+
+@settings(deadline=None)
+@given(st.text(max_size=70))
+def test_retry_after_never_raises(value: str) -> None:
+    """Whatever a server writes there, a wish is none or of a day at most."""
+    found = wish(value)
+    assert found is None or timedelta(0) <= found <= LONGEST_WISH
+
+
+def test_no_retry_after() -> None:
+    """Without the header there is no wish."""
+    assert retry_after(Response(429)) is None
+
+
+# --- a look-up ----------------------------------------------------------------------------------
+
+
+def test_lookup() -> None:
+    """A look-up is a GET with the key pair as Basic credentials."""
+    request = lookup_request("https://api.partnerstack.com", "pk_a", "sk_b", "7f3e")
+    assert request.method == "GET"
+    assert request.url == "https://api.partnerstack.com/api/v2/customers/7f3e"
+    assert request.headers["Authorization"] == "Basic cGtfYTpza19i"
+    assert request.body == b""
+
+
+@pytest.mark.parametrize(
+    ("customer_key", "path"),
+    [
+        ("alice@acme.com", "alice%40acme.com"),
+        ("a/b", "a%2Fb"),
+        ("../x?y#z&1", "..%2Fx%3Fy%23z%261"),
+        ("50% off +1", "50%25%20off%20%2B1"),
+        ("Zoë", "Zo%C3%AB"),
+        ("%2F", "%252F"),
+    ],
+)
+def test_customer_key_in_a_path(customer_key: str, path: str) -> None:
+    """A customer key is one part of the path, whatever characters it has."""
+    assert lookup_request("https://api", "p", "s", customer_key).url.endswith(f"customers/{path}")
+
+
+@pytest.mark.parametrize("customer_key", [".", ".."])
+def test_key_of_dots(customer_key: str) -> None:
+    """A key that would lead up the path, however it is quoted, cannot be looked up."""
+    with pytest.raises(Unclear, match="dots"):
+        lookup_request("https://api", "p", "s", customer_key)
+
+
+def test_customer_is_found(answer: Answer) -> None:
+    """Found is a customer in the API's envelope, and whether it is a test."""
+    assert read_customer(answer("customer")) == Customer("cus_1a2b3c", test=False)
+    assert read_customer(answer("test_customer")) == Customer("cus_4d5e6f", test=True)
+    assert read_customer(Response(200, body=b'{"data": {"test": "no"}}')) == Customer("", test=None)
+
+
+def test_no_such_customer(answer: Answer) -> None:
+    """A clean "no such customer" is a 404 in the API's own words."""
+    assert read_customer(answer("no_such_customer")) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["no_such_page", "no_such_route", "accepted", "throttled", "bad_gateway"],
+)
+def test_cannot_tell(answer: Answer, name: str) -> None:
+    """Anything else says neither yes nor no, a proxy's 404 and an empty 200 among them."""
+    with pytest.raises(Unclear, match="neither yes nor no"):
+        read_customer(answer(name))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b""),
+        (404, b"[]"),
+        (404, b'"Not Found"'),
+        (404, b"{}"),
+        (404, b'{"status": 404}'),
+        (404, b'{"message": "Not Found", "status": 401}'),
+        (404, b"\xff\xfe\x00"),
+        (404, b"[" * 50_000),
+        (200, b'{"data": null}'),
+        (200, b'{"data": []}'),
+        (200, b'{"data": {"key'),
+        (202, b'{"data": {"key": "a"}}'),
+        (302, b""),
+    ],
+)
+def test_half_an_answer(status: int, body: bytes) -> None:
+    """No half of an answer is read as missing or found."""
+    with pytest.raises(Unclear):
+        read_customer(Response(status, {}, body))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_lookup_is_denied(status: int) -> None:
+    """A key pair that is not accepted is named."""
+    with pytest.raises(Denied, match="PUBLIC_KEY and SECRET_KEY"):
+        read_customer(Response(status))
+
+
+def test_lookup_keeps_the_wish(answer: Answer) -> None:
+    """A look-up that is turned away keeps the wait that it was asked for."""
+    with pytest.raises(Unclear) as caught:
+        read_customer(answer("throttled"))
+    assert caught.value.retry_after == timedelta(seconds=30)
