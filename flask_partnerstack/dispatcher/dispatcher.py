@@ -1,0 +1,166 @@
+"""``Dispatcher``: takes what is due from the ledger, and sees to it.
+
+It never sleeps and knows no clock: when to come again is a column of the ledger, and who runs
+it, and how many at once, is an engine's business.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from ..conversion import Conversion
+from ..errors import DeliveryError
+from ..errors import Judgement
+from ..ledger import Attempt
+from ..ledger import Cause
+from ..ledger import Claim
+from ..ledger import Ledger
+from ..ledger import Outlook
+from ..ledger import Pause
+from ..ledger import Status
+from ..settings import DEADLINE
+from ..settings import Settings
+from ..wire import Client
+from .judging import Judge
+from .outcome import Outcome
+from .outcome import Tell
+from .verifying import Verifier
+
+log = logging.getLogger("flask_partnerstack")
+
+INTERRUPTED = "stopped while sending: it may have been taken"
+
+
+def _tell_nobody(_outcome: Outcome) -> None:
+    pass
+
+
+class Dispatcher:
+    """Takes what is due, sends it, looks it up, and writes what came of it.
+
+    :param deadline: the time for each exchange.
+    :param blocked: says why nothing may be sent just now, or ``None``; asked before each send.
+    :param on_outcome: told of each fate, after it is committed. It must not raise.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        client: Client,
+        *,
+        deadline: timedelta = DEADLINE,
+        blocked: Callable[[], str | None] = lambda: None,
+        on_outcome: Tell = _tell_nobody,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._client = client
+        self._deadline = deadline
+        self._blocked = blocked
+        self._judge = Judge(settings, ledger, on_outcome)
+        self._verifier = Verifier(settings, ledger, client, self._judge)
+        self._probed = False
+
+    def take(self, limit: int) -> list[Callable[[], object]]:
+        """Claim up to ``limit`` entries; return a job for each, to be run by anybody.
+
+        While delivery is paused that is one entry now and then, to see whether it works again.
+
+        :raises LedgerUnavailable: the ledger cannot be read or written.
+        """
+        outlook = self._ledger.outlook()
+        if self._settings.token is None:
+            self._note_no_token(outlook)
+            return []
+        if outlook.pause is not None:
+            return self._take_probe(outlook.pause)
+        claimed = self._ledger.claim(limit) if outlook.due_in == 0.0 else []
+        return [partial(self._deal_with, claim) for claim in claimed]
+
+    def next_due(self) -> float | None:
+        """Return the seconds until there is something to do: 0 for now, ``None`` for never.
+
+        :raises LedgerUnavailable: the ledger cannot be read.
+        """
+        if self._settings.token is None:
+            return None
+        outlook = self._ledger.outlook()
+        if outlook.pause is None or outlook.due_in is None:
+            return outlook.due_in
+        return max((outlook.pause.probe_at - outlook.now).total_seconds(), 0.0)
+
+    def run_pass(self) -> int:
+        """Deal with what is due, one by one, until nothing is; return how many.
+
+        :raises LedgerUnavailable: the ledger cannot be read or written.
+        """
+        done = 0
+        while jobs := self.take(1):
+            jobs[0]()
+            done += 1
+        return done
+
+    # --- pauses ---------------------------------------------------------------------------------
+
+    def _note_no_token(self, outlook: Outlook) -> None:
+        # Nobody grows older while nothing can be sent, so it counts as a pause.
+        if outlook.pause is None and outlook.due_in is not None:
+            self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
+
+    def _take_probe(self, pause: Pause) -> list[Callable[[], object]]:
+        if pause.cause is Cause.NO_TOKEN:
+            self._judge.resumed(self._ledger.end_pause())
+            return self.take(1)
+        at_once, self._probed = not self._probed, True
+        return [partial(self._probe, claim) for claim in self._ledger.claim_probe(at_once=at_once)]
+
+    def _probe(self, claim: Claim) -> None:
+        if self._deal_with(claim):
+            self._judge.resumed(self._ledger.end_pause())
+
+    # --- one entry ------------------------------------------------------------------------------
+
+    def _deal_with(self, claim: Claim) -> bool:
+        """See to a claimed entry; say whether PartnerStack took it."""
+        blocked = self._blocked()
+        if blocked is not None:
+            self._park(claim, blocked)
+        elif claim.entry.status is Status.DELIVERED:
+            self._verifier.verify(claim, within=self._deadline)
+        elif claim.interrupted:
+            attempt = Attempt(judged=Judgement.UNCLEAR, reason=INTERRUPTED)
+            self._judge.unclear(claim, attempt)
+        elif self._may_be_sent(claim):
+            return self._attempt(claim)
+        return False
+
+    def _park(self, claim: Claim, reason: str) -> None:
+        self._ledger.park(claim, reason=reason)
+        log.warning("Entry %s is parked, not sent: %s.", claim.entry.id, reason)
+
+    def _may_be_sent(self, claim: Claim) -> bool:
+        if claim.unclear == 0 or not self._settings.verifies:
+            return True
+        return self._verifier.may_send_again(claim, within=self._deadline)
+
+    def _attempt(self, claim: Claim) -> bool:
+        try:
+            conversion = claim.conversion
+        except ValueError as e:
+            attempt = Attempt(judged=Judgement.REJECTED, reason=f"unreadable: {e}")
+            self._judge.bury(claim, attempt, note="damaged")
+            return False
+        return self._ledger.count_attempt(claim) and self._send(claim, conversion)
+
+    def _send(self, claim: Claim, conversion: Conversion) -> bool:
+        try:
+            receipt = self._client.deliver(conversion, within=self._deadline)
+        except DeliveryError as e:
+            self._judge.failed(claim, e)
+            return False
+        self._judge.accepted(claim, receipt)
+        return True

@@ -1,0 +1,229 @@
+"""``Judge``: what follows an answer. Settle, postpone, bury, or pause everything."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import timedelta
+
+from ..backoff import retry_delay
+from ..backoff import unclear_delay
+from ..conversion import masked
+from ..errors import DeliveryError
+from ..errors import Judgement
+from ..errors import Redirected
+from ..ledger import Attempt
+from ..ledger import Cause
+from ..ledger import Claim
+from ..ledger import Entry
+from ..ledger import Ledger
+from ..ledger import Pause
+from ..ledger import Status
+from ..ledger import Streak
+from ..settings import Settings
+from ..wire import Receipt
+from .outcome import Fate
+from .outcome import Outcome
+from .outcome import Tell
+
+log = logging.getLogger("flask_partnerstack")
+
+#: Unclear answers after which an entry is given up.
+MOST_UNCLEAR = 5
+#: Different entries that must fail in a row before it is not their fault.
+PAUSE_AFTER = 3
+#: Rejections of one entry after which it is its own fault, whatever the others do.
+MOST_REJECTIONS = 3
+#: Refusals of one entry, while others succeed, after which it is buried.
+MOST_REFUSALS = 12
+#: A success this recent shows that address and token are right.
+RECENT = timedelta(hours=1)
+
+
+class Judge:
+    """Writes what follows an answer, by the kind of its error.
+
+    A refusal, a failed connection or a 401 says something about the service or the set-up, not
+    about the entry: what happened to other entries since the last success decides.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger, tell: Tell) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._tell_of = tell
+
+    # --- it was taken ---------------------------------------------------------------------------
+
+    def accepted(self, claim: Claim, receipt: Receipt) -> None:
+        """Settle an entry that PartnerStack took."""
+        attempt = Attempt(
+            judged=Judgement.ACCEPTED,
+            reason=f"HTTP {receipt.status}",
+            status=receipt.status,
+            answer=receipt.answer,
+        )
+        look_up_in = self._settings.verify_after if self._settings.verifies else None
+        entry = self._ledger.settle(claim, Status.DELIVERED, attempt, look_up_in=look_up_in)
+        self.tell("delivered", entry)
+
+    # --- it was not, or nobody knows ------------------------------------------------------------
+
+    def failed(self, claim: Claim, error: DeliveryError) -> None:
+        """Write what follows a failed attempt."""
+        attempt = Attempt(
+            judged=error.judged, reason=error.reason, status=error.status, answer=error.answer
+        )
+        _RULES[error.judged](self, claim, attempt, error.retry_after)
+        if isinstance(error, Redirected):
+            log.error("Delivery of entry %s failed: %s.", claim.entry.id, error.reason)
+
+    def unclear(self, claim: Claim, attempt: Attempt, _wish: timedelta | None = None) -> None:
+        """Postpone an entry that may have been taken.
+
+        With keys it is looked up before anything is sent again; without, it is sent again after
+        half an hour, doubling to a day.
+        """
+        count = claim.unclear + 1
+        if self.is_too_old(claim) or (count >= MOST_UNCLEAR and not self._settings.verifies):
+            self.bury(claim, attempt, note="given up, it may have been taken", unclear=1)
+        elif self._settings.verifies:
+            self.postpone(claim, self._settings.verify_after, attempt, unclear=1)
+        else:
+            self.postpone(claim, unclear_delay(count), attempt, unclear=1)
+
+    def _refused(self, claim: Claim, attempt: Attempt, wish: timedelta | None) -> None:
+        streak = self._ledger.streak()
+        if self.is_too_old(claim):
+            self.bury(claim, attempt, note="given up")
+        elif _others_succeeded(claim, streak) and self._refusals(claim) >= MOST_REFUSALS:
+            self.bury(claim, attempt, note="given up, it alone is refused")
+        else:
+            self.postpone(claim, retry_delay(claim.entry.attempts + 1, wish), attempt)
+            self._pause_if(_UNAVAILABLE, Cause.UNAVAILABLE, claim, streak, attempt, wish)
+
+    def _refusals(self, claim: Claim) -> int:
+        """Return how often an entry was refused since the last pause, which is nobody's fault."""
+        resumed_at = self._ledger.resumed_at()
+        return sum(
+            line.judged in (Judgement.REFUSED, Judgement.NOT_SENT)
+            for line in self._ledger.trail(claim.entry)
+            if resumed_at is None or (line.at is not None and line.at > resumed_at)
+        )
+
+    def _denied(self, claim: Claim, attempt: Attempt, wish: timedelta | None) -> None:
+        streak = self._ledger.streak()
+        if attempt.status != 403:
+            self.postpone(claim, timedelta(0), attempt)
+            self._pause(Cause.DENIED, attempt.reason, wish)
+        elif _was_forbidden_before(claim) and _others_succeeded(claim, streak):
+            self.bury(claim, attempt, note="it alone is forbidden")
+        else:
+            self.postpone(claim, retry_delay(claim.entry.attempts + 1, wish), attempt)
+            self._pause_if(_UNAVAILABLE, Cause.DENIED, claim, streak, attempt, wish)
+
+    def _rejected(self, claim: Claim, attempt: Attempt, wish: timedelta | None) -> None:
+        streak = self._ledger.streak()
+        rejected = streak.entries(Judgement.REJECTED) | {claim.entry.id}
+        tries = streak.count(claim.entry.id, Judgement.REJECTED) + 1
+        alone = len(rejected) < PAUSE_AFTER
+        if alone and (tries >= MOST_REJECTIONS or self._is_known_good(rejected, streak)):
+            self.bury(claim, attempt, note="rejected")
+            return
+        self.postpone(claim, retry_delay(tries, wish), attempt)
+        self._pause_if((Judgement.REJECTED,), Cause.REJECTING, claim, streak, attempt, wish)
+
+    def _is_known_good(self, rejected: set[int], streak: Streak) -> bool:
+        """Say whether it is the entry's own fault: others succeeded lately, only this failed."""
+        succeeded = streak.last_success
+        lately = succeeded is not None and self._ledger.now() - succeeded < RECENT
+        return lately and len(rejected) == 1
+
+    # --- pausing --------------------------------------------------------------------------------
+
+    def _pause_if(
+        self,
+        judgements: tuple[Judgement, ...],
+        cause: Cause,
+        claim: Claim,
+        streak: Streak,
+        attempt: Attempt,
+        wish: timedelta | None,
+    ) -> None:
+        failed = streak.entries(*judgements) | {claim.entry.id}
+        if len(failed) >= PAUSE_AFTER:
+            self._pause(cause, attempt.reason, wish)
+
+    def _pause(self, cause: Cause, reason: str, wish: timedelta | None) -> None:
+        if self._ledger.begin_pause(cause, reason, wish=wish or timedelta(0)):
+            log.error("All delivery is paused, and probed until it works again: %s.", reason)
+            self._tell_of(Outcome("paused", reason=reason))
+
+    def resumed(self, pause: Pause | None) -> None:
+        """Say that a pause is over."""
+        if pause is not None:
+            log.warning("Delivery goes on; it was paused since %s: %s.", pause.since, pause.reason)
+
+    # --- leaving an entry -----------------------------------------------------------------------
+
+    def postpone(
+        self,
+        claim: Claim,
+        delay: timedelta,
+        attempt: Attempt,
+        *,
+        unclear: int = 0,
+        missing: int | None = None,
+    ) -> None:
+        """Postpone an entry, and tell."""
+        entry = self._ledger.postpone(
+            claim, delay, reason=attempt.reason, attempt=attempt, unclear=unclear, missing=missing
+        )
+        self.tell("postponed", entry, attempt.reason)
+
+    def bury(self, claim: Claim, attempt: Attempt, *, note: str, unclear: int = 0) -> None:
+        """Give an entry up, and say to a person what there is to know."""
+        reason = f"{note}: {attempt.reason}"
+        entry = self._ledger.bury(claim, reason=reason, attempt=attempt, unclear=unclear)
+        log.error(
+            "Entry %s is dead and needs a person: customer %s, xid %s: %s. Answer: %s",
+            claim.entry.id,
+            masked(claim.entry.customer_key),
+            claim.entry.xid,
+            reason,
+            attempt.answer or "none",
+        )
+        self.tell("buried", entry, reason)
+
+    def tell(self, fate: Fate, entry: Entry | None, reason: str | None = None) -> None:
+        """Tell of a fate, unless the entry was somebody else's by then."""
+        if entry is not None:
+            self._tell_of(Outcome(fate, entry, reason))
+
+    def is_too_old(self, claim: Claim) -> bool:
+        """Say whether an entry has been tried for as long as it may be."""
+        return self._ledger.age(claim) > self._settings.give_up_after
+
+
+_UNAVAILABLE = (Judgement.REFUSED, Judgement.NOT_SENT, Judgement.DENIED)
+
+
+def _others_succeeded(claim: Claim, streak: Streak) -> bool:
+    first, last_success = claim.first_attempt_at, streak.last_success
+    return first is not None and last_success is not None and last_success >= first
+
+
+def _was_forbidden_before(claim: Claim) -> bool:
+    return claim.entry.attempts > 0 and "HTTP 403" in (claim.entry.reason or "")
+
+
+_Rule = Callable[[Judge, Claim, Attempt, "timedelta | None"], None]
+
+#: What follows each judgement of a failed attempt.
+_RULES: Mapping[Judgement, _Rule] = {
+    Judgement.NOT_SENT: Judge._refused,
+    Judgement.REFUSED: Judge._refused,
+    Judgement.DENIED: Judge._denied,
+    Judgement.UNCLEAR: Judge.unclear,
+    Judgement.REJECTED: Judge._rejected,
+}

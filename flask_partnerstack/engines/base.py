@@ -1,0 +1,55 @@
+"""What an engine is, and the one that does nothing.
+
+An engine decides when a pass runs, and how many at once. It knows neither Flask nor the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
+
+Job = Callable[[], object]
+"""One due entry to be dealt with. It does not raise for anything that PartnerStack does."""
+
+
+class Work(Protocol):
+    """What an engine runs."""
+
+    def take(self, limit: int) -> Sequence[Job]:
+        """Claim up to ``limit`` jobs that are due."""
+
+    def next_due(self) -> float | None:
+        """Return the seconds until something is due: 0 for now, ``None`` for never."""
+
+
+class Engine(Protocol):
+    """Decides when what is due is dealt with."""
+
+    @property
+    def awake(self) -> bool:
+        """Whether :meth:`wake` has nothing to do. Looked at on every request."""
+
+    def wake(self) -> None:
+        """A process serves its first request: start what must be started, after any fork."""
+
+    def nudge(self) -> None:
+        """Something is due."""
+
+    def stop(self) -> None:
+        """The process ends: stop within 2 seconds, and leave the rest to the ledger."""
+
+
+class NoEngine:
+    """Leaves it to ``flask partnerstack worker``, or ``flask partnerstack deliver`` from cron."""
+
+    awake = True
+
+    def wake(self) -> None:
+        """Do nothing."""
+
+    def nudge(self) -> None:
+        """Do nothing: whoever runs the passes looks for itself."""
+
+    def stop(self) -> None:
+        """Do nothing."""

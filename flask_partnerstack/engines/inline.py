@@ -1,0 +1,56 @@
+"""``InlineEngine``: delivers at the nudge, in the request. For serverless apps and tests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from .base import Work
+
+log = logging.getLogger("flask_partnerstack")
+
+#: Seconds that a request waits for deliveries, whatever PartnerStack does.
+PATIENCE = 3.0
+
+
+class InlineEngine:
+    """Deals with what is due at the nudge, and makes the request wait for it, 3 seconds at most.
+
+    The work is done in a thread of its own, because only so a request can walk away from a name
+    server that does not answer. What is not done by then goes on, or comes with the next nudge.
+
+    :param longest: seconds that one job may take; none is begun that could not be done in time.
+    """
+
+    awake = True
+
+    def __init__(self, work: Work, *, patience: float = PATIENCE, longest: float = 0.0) -> None:
+        self._work = work
+        self._patience = patience
+        self._longest = longest
+
+    def wake(self) -> None:
+        """Do nothing: there is no thread to start."""
+
+    def nudge(self) -> None:
+        """Deal with what is due now."""
+        deadline = time.monotonic() + self._patience
+        worker = threading.Thread(
+            target=self._run, args=(deadline,), name="partnerstack-inline", daemon=True
+        )
+        worker.start()
+        worker.join(self._patience)
+
+    def stop(self) -> None:
+        """Do nothing: what is under way is in the ledger."""
+
+    def _run(self, deadline: float) -> None:
+        try:
+            while time.monotonic() < deadline - self._longest:
+                jobs = self._work.take(1)
+                if not jobs:
+                    return
+                jobs[0]()
+        except Exception:  # a nudge never raises into the signup; the ledger keeps the entry
+            log.exception("A pass over what is due was cut short.")

@@ -1,0 +1,194 @@
+"""``ThreadEngine``: delivers in the background of the process that recorded. The default."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+from .. import forks
+from .base import Job
+from .base import Work
+
+log = logging.getLogger("flask_partnerstack")
+
+#: Seconds between two looks at the ledger when nobody nudges: the safety net, which finds what
+#: a killed process left behind.
+POLL = 15.0
+#: Seconds to wait after the ledger could not be used.
+AFTER_FAILURE = 5.0
+#: Seconds that the process's exit waits for sends under way.
+STOP_WITHIN = 2.0
+
+
+class ThreadEngine:
+    """One daemon thread that schedules, and up to ``concurrency`` daemon threads that send.
+
+    Started by the first request or nudge, so always after a fork, and never while an app is
+    built. No executor: the interpreter joins an executor's threads at exit, for as long as the
+    API hangs.
+    """
+
+    def __init__(self, work: Work, *, concurrency: int, poll: float = POLL) -> None:
+        self._work = work
+        self._concurrency = concurrency
+        self._poll = poll
+        self._locks: dict[str, threading.Lock] = {}
+        self._crew: _Crew | None = None
+        self.awake = False
+        forks.watch(self)
+        _stop_at_exit(self)
+
+    def wake(self) -> None:
+        """Start the scheduling thread, unless it runs."""
+        # Made at its first use: gunicorn's gevent worker replaces locks by its own kind after it
+        # has loaded and forked the app, and one of the old kind would stop all greenlets.
+        with self._locks.setdefault("starting", threading.Lock()):
+            if not self.awake:
+                self._start()
+
+    def _start(self) -> None:
+        crew = _Crew(self._work, self._concurrency, self._poll)
+        try:
+            crew.start()
+        except RuntimeError as e:  # no more threads here, or the interpreter is on its way out
+            log.error("No thread can be started, so nothing is delivered by this process: %s", e)
+        else:
+            self._crew, self.awake = crew, True
+
+    def nudge(self) -> None:
+        """Something is due: look at once."""
+        self.wake()
+        if self._crew is not None:
+            self._crew.nudge()
+
+    def stop(self) -> None:
+        """Take nothing more, and wait up to 2 seconds for sends under way."""
+        crew, self._crew, self.awake = self._crew, None, False
+        if crew is not None:
+            crew.stop(STOP_WITHIN)
+
+    def before_fork(self) -> None:
+        """Nothing to let go: threads do not cross a fork."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's threads; the child starts its own with its first request."""
+        self._locks = {}
+        self._crew = None
+        self.awake = False
+
+
+def _stop_at_exit(engine: ThreadEngine) -> None:
+    # Weakly, so that an app that is dropped is not kept until the process ends.
+    reference = weakref.ref(engine)
+
+    def stop() -> None:
+        if (living := reference()) is not None:
+            living.stop()
+
+    atexit.register(stop)
+
+
+class _Crew:
+    """The threads of one process."""
+
+    def __init__(self, work: Work, size: int, poll: float) -> None:
+        self._work = work
+        self._size = size
+        self._poll = poll
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._change = threading.Condition()
+        self._nudged = True
+        self._stopping = False
+        self._busy = 0
+        self._senders = 0
+        self._scheduler: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._scheduler = self._spawn(self._schedule, "partnerstack-scheduler")
+
+    def nudge(self) -> None:
+        with self._change:
+            self._nudged = True
+            self._change.notify_all()
+
+    def stop(self, within: float) -> None:
+        deadline = time.monotonic() + within
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
+        if self._scheduler is not None:  # it may be handing out the last jobs just now
+            self._scheduler.join(max(deadline - time.monotonic(), 0.0))
+        with self._change:
+            self._change.wait_for(lambda: self._busy == 0, max(deadline - time.monotonic(), 0.0))
+        for _ in range(self._senders):
+            self._jobs.put(None)
+
+    # --- the scheduler --------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        while self._wait_until_free():
+            try:
+                pause = self._hand_out()
+            except Exception:  # the ledger is away; whatever it is, this thread must live on
+                log.exception(
+                    "The ledger cannot be looked at; trying again in %s s.", AFTER_FAILURE
+                )
+                pause = AFTER_FAILURE
+            self._wait(pause)
+
+    def _wait_until_free(self) -> bool:
+        with self._change:
+            self._change.wait_for(lambda: self._stopping or self._busy < self._size)
+            self._nudged = False
+            return not self._stopping
+
+    def _hand_out(self) -> float:
+        free = self._size - self._busy
+        jobs = self._work.take(free)
+        for job in jobs:
+            self._give(job)
+        if len(jobs) == free:
+            return 0.0
+        due_in = self._work.next_due()
+        return self._poll if due_in is None else min(due_in, self._poll)
+
+    def _wait(self, seconds: float) -> None:
+        with self._change:
+            self._change.wait_for(lambda: self._nudged or self._stopping, seconds)
+
+    # --- the senders ----------------------------------------------------------------------------
+
+    def _give(self, job: Job) -> None:
+        with self._change:
+            self._busy += 1
+            short = self._busy > self._senders
+            self._senders += short
+        if short:
+            self._spawn(self._send, "partnerstack-sender")
+        self._jobs.put(job)
+
+    def _send(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception:  # one entry must not end the thread that the others need
+                log.exception("An entry could not be settled; its lease will bring it back.")
+            finally:
+                del job
+                self._done()
+
+    def _done(self) -> None:
+        with self._change:
+            self._busy -= 1
+            self._nudged = True  # it may be due again, sooner than the scheduler thinks
+            self._change.notify_all()
+
+    def _spawn(self, target: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        return thread

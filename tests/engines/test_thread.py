@@ -1,0 +1,212 @@
+"""The thread engine: works in the background, one process's own, and ends in time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+
+import pytest
+
+from flask_partnerstack.engines import ThreadEngine
+
+PATIENCE = 10.0  # how long a test waits for what comes at once; nothing is ever asserted of it
+
+
+class Work:
+    """Jobs in a list; nothing is due again unless it is added."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Callable[[], object]] = []
+        self.looked = threading.Semaphore(0)
+
+    def take(self, limit: int) -> list[Callable[[], object]]:
+        taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
+        return taken
+
+    def next_due(self) -> float | None:
+        self.looked.release()
+        return 0.0 if self.jobs else None
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+def engine(work: Work) -> Iterator[ThreadEngine]:
+    engine = ThreadEngine(work, concurrency=2, poll=3600.0)
+    yield engine
+    engine.stop()
+
+
+def test_building_it_starts_no_thread(work: Work) -> None:
+    """An engine sleeps until its process serves a request."""
+    before = threading.active_count()
+    engine = ThreadEngine(work, concurrency=4)
+    assert not engine.awake
+    assert threading.active_count() == before
+
+
+def test_a_nudge_gets_the_work_done(work: Work, engine: ThreadEngine) -> None:
+    """What is due is done soon after the nudge, in another thread."""
+    done: list[int] = []
+    finished = threading.Event()
+    work.jobs = [lambda: done.append(threading.get_ident()), finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    assert done[0] != threading.get_ident()
+
+
+def test_waking_looks_for_what_was_left_behind(work: Work, engine: ThreadEngine) -> None:
+    """A fresh process finds what a killed one left, without any nudge."""
+    finished = threading.Event()
+    work.jobs = [finished.set]
+    engine.wake()
+    assert finished.wait(PATIENCE)
+
+
+def test_waking_twice_starts_one_scheduler(work: Work, engine: ThreadEngine) -> None:
+    """However many requests come first together, one thread schedules."""
+    for _ in range(5):
+        engine.wake()
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("partnerstack-scheduler") == 1
+
+
+def test_sends_at_once_are_bounded(work: Work, engine: ThreadEngine) -> None:
+    """Two at once is two at once, and nothing more is claimed before one of them is done."""
+    together = threading.Barrier(3)
+    work.jobs = [lambda: together.wait(PATIENCE), lambda: together.wait(PATIENCE), lambda: None]
+    engine.nudge()
+    while work.jobs[1:]:
+        work.looked.acquire(timeout=0.01)
+    assert len(work.jobs) == 1
+    together.wait(PATIENCE)
+
+
+def test_a_job_that_raises_stops_nothing(
+    work: Work, engine: ThreadEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One entry that cannot be settled is logged, and the others are dealt with."""
+    finished = threading.Event()
+    work.jobs = [lambda: 1 / 0, finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    engine.stop()
+    assert "could not be settled" in caplog.text
+
+
+def test_a_ledger_that_fails_stops_nothing(
+    work: Work,
+    engine: ThreadEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """When the ledger cannot be looked at, that is logged and a nudge tries again."""
+    failed, finished = threading.Event(), threading.Event()
+    take = work.take
+
+    def fail_once(limit: int) -> list[Callable[[], object]]:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("disk away")
+        return take(limit)
+
+    monkeypatch.setattr(work, "take", fail_once)
+    engine.wake()
+    assert failed.wait(PATIENCE)
+    work.jobs = [finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    assert "cannot be looked at" in caplog.text
+
+
+def test_stopping_waits_for_what_is_under_way(work: Work) -> None:
+    """A send that is under way is finished; nothing more is taken."""
+    engine = ThreadEngine(work, concurrency=1, poll=3600.0)
+    started, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def job() -> None:
+        started.set()
+        go_on.wait(PATIENCE)
+        done.set()
+
+    work.jobs = [job]
+    engine.nudge()
+    started.wait(PATIENCE)
+    threading.Timer(0.05, go_on.set).start()
+    engine.stop()
+    assert done.is_set()
+    assert not engine.awake
+
+
+def test_a_stopped_engine_can_be_woken_again(work: Work, engine: ThreadEngine) -> None:
+    """A nudge after a stop starts anew: a test's app is often used again."""
+    engine.wake()
+    engine.stop()
+    finished = threading.Event()
+    work.jobs = [finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+
+
+def test_a_forked_child_starts_its_own_threads(work: Work, engine: ThreadEngine) -> None:
+    """Threads do not cross a fork: the child is asleep, wakes, and works."""
+    engine.wake()
+    child = os.fork()
+    if child == 0:
+        finished = threading.Event()
+        work.jobs = [finished.set]
+        slept = not engine.awake
+        engine.wake()
+        os._exit(0 if slept and finished.wait(PATIENCE) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert engine.awake
+
+
+def test_no_thread_to_be_had_is_said_and_raises_nothing(
+    work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no thread can be started the page goes on, and the log says who is not delivering."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = ThreadEngine(work, concurrency=1)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    engine.nudge()
+    assert not engine.awake
+    assert "nothing is delivered by this process" in caplog.text
+
+
+EXIT = """
+import threading, time
+from flask_partnerstack.engines import ThreadEngine
+
+class Work:
+    jobs = [lambda: time.sleep(3600)]
+    def take(self, limit):
+        return [self.jobs.pop()] if self.jobs else []
+    def next_due(self):
+        started.set()
+
+started = threading.Event()
+engine = ThreadEngine(Work(), concurrency=1)
+engine.nudge()
+started.wait(10)
+print("bye")
+"""
+
+
+def test_a_process_ends_although_a_send_hangs() -> None:
+    """The interpreter's exit waits 2 seconds at most for a send that hangs for an hour."""
+    ended = subprocess.run(
+        [sys.executable, "-c", EXIT], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "bye\n"
+    assert ended.stderr == ""

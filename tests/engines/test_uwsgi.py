@@ -1,0 +1,139 @@
+"""uWSGI without threads is seen, and requests do what threads cannot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack._state import get_state
+from flask_partnerstack.engines import RequestEngine
+from flask_partnerstack.engines import ThreadEngine
+from flask_partnerstack.engines import threads_stand_still
+
+
+class Work:
+    """Jobs in a list, and what the ledger says of the next one."""
+
+    def __init__(self, *jobs: Callable[[], object], due_in: float | None = None) -> None:
+        self.jobs = list(jobs)
+        self.due_in = due_in
+
+    def take(self, limit: int) -> list[Callable[[], object]]:
+        taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
+        return taken
+
+    def next_due(self) -> float | None:
+        return 0.0 if self.jobs else self.due_in
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, **options: object) -> None:
+    """Put a module in uWSGI's place that was started with these options."""
+    named = {name.replace("_", "-"): value for name, value in options.items()}
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=named))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"enable_threads": b"false"}, {"enable_threads": [True, b"0"]}, {"processes": b"4"}],
+)
+def test_uwsgi_without_threads_is_seen(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    """Started without ``--enable-threads``, or with it switched off, in whatever way."""
+    pretend(monkeypatch, **options)
+    assert threads_stand_still()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"enable_threads": True},
+        {"enable_threads": b"true"},
+        {"threads": b"2"},
+        {"threads": [b"2", b"4"]},
+        {"gevent": b"100"},
+    ],
+)
+def test_uwsgi_with_threads_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    """Whatever lets threads run, on the command line or from a file, is believed."""
+    pretend(monkeypatch, **options)
+    assert not threads_stand_still()
+
+
+def test_a_file_called_uwsgi_is_not_uwsgi(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of uWSGI there is no such module, or one of the app's own."""
+    assert not threads_stand_still()
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(app="the project's uwsgi.py"))
+    assert not threads_stand_still()
+
+
+def test_the_app_says_it_and_delivers_in_requests(
+    make_app: Callable[..., Flask],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The default engine is replaced, and one ERROR line says so with the way out."""
+    pretend(monkeypatch, processes=b"4")
+    assert isinstance(get_state(make_app(ENGINE="thread")).engine, RequestEngine)
+    said = [record for record in caplog.records if "--enable-threads" in record.message]
+    assert [record.levelname for record in said] == ["ERROR"]
+
+
+def test_the_app_keeps_its_threads_where_they_run(
+    make_app: Callable[..., Flask],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With ``--enable-threads`` it is an app like any other, and nothing is said."""
+    pretend(monkeypatch, enable_threads=True)
+    assert isinstance(get_state(make_app(ENGINE="thread")).engine, ThreadEngine)
+    assert "uWSGI" not in caplog.text
+
+
+def test_the_first_page_view_deals_with_what_was_left() -> None:
+    """A fresh process is asleep; its first request does what is due, and the next need not."""
+    done: list[int] = []
+    engine = RequestEngine(Work(lambda: done.append(1), lambda: done.append(2)), longest=1.0)
+    assert not engine.awake
+    engine.wake()
+    assert done == [1, 2]
+    assert engine.awake
+
+
+def test_a_page_view_looks_again_when_something_is_due() -> None:
+    """It sleeps no longer than until the next due time."""
+    engine = RequestEngine(Work(due_in=0.0), longest=1.0)
+    engine.wake()
+    assert not engine.awake
+
+
+def test_nothing_is_begun_that_could_not_be_done_in_time() -> None:
+    """Where one delivery may take all the time there is, none is begun; it stays in the ledger."""
+    work = Work(lambda: pytest.fail("begun"))
+    engine = RequestEngine(work, longest=60.0)
+    engine.nudge()
+    assert len(work.jobs) == 1
+    assert not engine.awake
+
+
+def test_a_ledger_that_fails_breaks_no_page(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the ledger cannot be looked at the page goes on; it is logged, and tried later."""
+
+    def fail(*_: object) -> None:
+        raise OSError("disk away")
+
+    work = Work()
+    monkeypatch.setattr(work, "take", fail)
+    monkeypatch.setattr(work, "next_due", fail)
+    engine = RequestEngine(work, longest=1.0)
+    engine.wake()
+    assert engine.awake
+    assert "disk away" in caplog.text

@@ -1,0 +1,296 @@
+"""The life of an entry, told with a clock that stands still and a scripted PartnerStack."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy import text
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.dispatcher import Dispatcher
+from flask_partnerstack.dispatcher import Outcome
+from flask_partnerstack.dispatcher.judging import MOST_UNCLEAR
+from flask_partnerstack.errors import Judgement
+from flask_partnerstack.errors import NotSent
+from flask_partnerstack.errors import Unclear
+from flask_partnerstack.ledger import Database
+from flask_partnerstack.ledger import Entry
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Status
+from flask_partnerstack.settings import Settings
+from flask_partnerstack.wire import Client
+from flask_partnerstack.wire import Response
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+
+LEASE = timedelta(minutes=2)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    database = Database(make_url(f"sqlite:///{tmp_path}/partnerstack.db"), embedded=True)
+    yield Ledger(database, lease=LEASE, clock=clock)
+    database.close()
+
+
+@pytest.fixture
+def outcomes() -> list[Outcome]:
+    return []
+
+
+@pytest.fixture
+def make(
+    ledger: Ledger, transport: ScriptedTransport, outcomes: list[Outcome]
+) -> Callable[..., Dispatcher]:
+    def make(blocked: str | None = None, **settings: object) -> Dispatcher:
+        read = Settings(**{"token": "token", **settings})  # type: ignore[arg-type]  # a test's
+        return Dispatcher(
+            read,
+            ledger,
+            Client(read, transport),
+            blocked=lambda: blocked,
+            on_outcome=outcomes.append,
+        )
+
+    return make
+
+
+@pytest.fixture
+def dispatcher(make: Callable[..., Dispatcher]) -> Dispatcher:
+    return make()
+
+
+@pytest.fixture
+def acme(ledger: Ledger) -> Entry:
+    return ledger.record(Conversion.of(customer_key="acme", xid="h8pb9E7TZK6YMO")).entry
+
+
+def judged(ledger: Ledger) -> list[Judgement]:
+    return [attempt.judged for attempt in ledger.trail(ledger.get("acme"))]
+
+
+def test_what_is_due_is_delivered_once(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """A pass sends what is due; the next pass has nothing to do."""
+    assert dispatcher.run_pass() == 1
+    assert dispatcher.run_pass() == 0
+    assert transport.conversions == [{"xid": "h8pb9E7TZK6YMO", "customer_key": "acme"}]
+    assert ledger.get("acme").status is Status.DELIVERED
+    assert judged(ledger) == [Judgement.ACCEPTED]
+
+
+def test_nothing_due_costs_no_claim(dispatcher: Dispatcher, acme: Entry, clock: Clock) -> None:
+    """An entry that is due tomorrow is left alone, and said to be due then."""
+    dispatcher.run_pass()
+    assert dispatcher.next_due() is None
+    assert list(dispatcher.take(4)) == []
+
+
+def test_a_refusal_is_tried_again_later(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+) -> None:
+    """Turned away for now: postponed, and delivered when the time has come."""
+    transport.answers = [Response(429, {"Retry-After": "60"})]
+    dispatcher.run_pass()
+    assert ledger.get("acme").status is Status.PENDING
+    assert 60.0 <= (dispatcher.next_due() or 0) <= 62.0
+    clock.tick(seconds=62)
+    dispatcher.run_pass()
+    assert ledger.get("acme").attempts == 2
+    assert judged(ledger) == [Judgement.REFUSED, Judgement.ACCEPTED]
+
+
+def test_no_connection_is_tried_again(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """When nothing left this machine, it is simply tried again, within two seconds at first."""
+    transport.answers = [NotSent("could not connect")]
+    dispatcher.take(1)[0]()
+    assert judged(ledger) == [Judgement.NOT_SENT]
+    assert ledger.get("acme").reason == "could not connect"
+    assert (dispatcher.next_due() or 0) <= 2.0
+
+
+def test_an_unclear_answer_waits_half_an_hour(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """It may have been taken: nothing is sent again before 30 minutes."""
+    transport.answers = [Response(500)]
+    dispatcher.run_pass()
+    assert judged(ledger) == [Judgement.UNCLEAR]
+    assert dispatcher.next_due() == 30 * 60.0
+
+
+def test_unclear_answers_end_after_five(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+) -> None:
+    """Without a look-up, five unclear answers bury an entry; the waits between them double."""
+    transport.answers = [Unclear("hung up") for _ in range(10)]
+    waits = []
+    while dispatcher.run_pass():
+        waits.append(dispatcher.next_due())
+        clock.tick(days=1)
+    assert waits == [1800.0, 3600.0, 7200.0, 14400.0, None]
+    assert len(waits) == MOST_UNCLEAR
+    assert ledger.get("acme").status is Status.DEAD
+
+
+def test_a_rejected_conversion_is_buried_with_its_answer(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A 400 that stays one is for a person: dead, the answer kept, an ERROR line that says who."""
+    transport.answers = [Response(400, body=b'{"message": "xid is unknown"}')] * 3
+    for _ in range(3):
+        dispatcher.run_pass()
+        clock.tick(seconds=10)
+    entry = ledger.get("acme")
+    assert entry.status is Status.DEAD
+    assert "xid is unknown" in ledger.trail(entry)[0].answer
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert "acme" in record.getMessage()
+    assert "h8pb9E7TZK6YMO" in record.getMessage()
+
+
+def test_a_rejection_among_successes_is_buried_at_once(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """When another was taken just before, address and token are right: it is the entry's fault."""
+    ledger.record(Conversion.of(customer_key="bad", xid="h8pb9E7TZK6YMO"))
+    transport.answers = [Response(200), Response(400)]
+    dispatcher.run_pass()
+    assert ledger.get("bad").status is Status.DEAD
+
+
+def test_a_denied_credential_buries_nothing(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A 401 says nothing of the conversion: it stays, and the log has the hint."""
+    transport.answers = [Response(401)]
+    dispatcher.take(1)[0]()
+    assert ledger.get("acme").status is Status.PENDING
+    assert "not the pk_/sk_ pair" in caplog.text
+
+
+def test_an_entry_is_given_up_after_its_time(
+    make: Callable[..., Dispatcher],
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+) -> None:
+    """What is refused for longer than GIVE_UP_AFTER, counted from the first attempt, is dead."""
+    dispatcher = make(give_up_after=timedelta(days=2))
+    transport.answers = [Response(429) for _ in range(3)]
+    for _ in range(3):
+        clock.tick(days=1, hours=1)
+        dispatcher.take(1)[0]()
+    entry = ledger.get("acme")
+    assert entry.status is Status.DEAD
+    assert (entry.reason or "").startswith("given up: HTTP 429")
+
+
+def test_an_interrupted_send_is_unclear(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+) -> None:
+    """A lease that ran out after its attempt was counted is judged unclear, and sends nothing."""
+    (claim,) = ledger.claim(1)
+    ledger.count_attempt(claim)
+    clock.tick(minutes=3)
+    dispatcher.run_pass()
+    assert transport.requests == []
+    assert judged(ledger) == [Judgement.UNCLEAR]
+    assert dispatcher.next_due() == 30 * 60.0
+
+
+def test_nothing_is_sent_under_a_lost_lease(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+) -> None:
+    """A job that is run after its lease sends nothing when somebody else has the entry."""
+    (late,) = dispatcher.take(1)
+    clock.tick(minutes=3)
+    (owner,) = dispatcher.take(1)
+    owner()
+    late()
+    assert len(transport.requests) == 1
+
+
+def test_without_a_token_nothing_is_taken(
+    make: Callable[..., Dispatcher], ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """No token: entries stay pending and untouched, and flow when the token is there."""
+    mute = make(token=None)
+    assert (mute.run_pass(), mute.next_due()) == (0, None)
+    assert make().run_pass() == 1
+    assert ledger.get("acme").attempts == 1
+
+
+def test_what_may_not_be_sent_is_parked(
+    make: Callable[..., Dispatcher], ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """An app under test sends nothing: its entries are parked with the reason."""
+    dispatcher = make(blocked="testing")
+    dispatcher.run_pass()
+    entry = ledger.get("acme")
+    assert (entry.status, entry.reason, entry.due_at) == (Status.PENDING, "testing", None)
+    assert transport.requests == []
+
+
+def test_an_unreadable_entry_does_not_stop_the_others(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """An entry that somebody tampered with is buried; the next one is delivered."""
+    with ledger._database.write() as conn:  # tampering is done behind the ledger's back
+        conn.execute(text("UPDATE partnerstack_entry SET payload = 'scribble'"))
+    ledger.record(Conversion.of(customer_key="good", xid="h8pb9E7TZK6YMO"))
+    assert dispatcher.run_pass() == 2
+    assert ledger.get("acme").status is Status.DEAD
+    assert ledger.get("good").status is Status.DELIVERED
+
+
+def test_every_fate_is_told_once(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+    outcomes: list[Outcome],
+) -> None:
+    """Whoever listens hears of each fate after it was committed, with the entry as it is then."""
+    transport.answers = [Response(429, {"Retry-After": "5"}), Response(200)]
+    dispatcher.run_pass()
+    clock.tick(seconds=10)
+    dispatcher.run_pass()
+    assert [outcome.fate for outcome in outcomes] == ["postponed", "delivered"]
+    assert outcomes[-1].entry == ledger.get("acme")

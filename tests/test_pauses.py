@@ -1,0 +1,319 @@
+"""When all delivery pauses, how it is probed, and how it goes on. No clock is waited for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack import Status
+from flask_partnerstack import signals
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import State
+from flask_partnerstack._state import get_state
+from flask_partnerstack.errors import NotSent
+from flask_partnerstack.errors import Unclear
+from flask_partnerstack.ledger import Cause
+from flask_partnerstack.wire import Response
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+
+MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture
+def state(app: Flask) -> State:
+    """Fifty conversions that wait."""
+    record(app, 50)
+    return get_state(app)
+
+
+def record(app: Flask, count: int) -> None:
+    with app.app_context():
+        for number in range(count):
+            track_conversion(f"customer {number}", xid="h8pb9E7TZK6YMO")
+
+
+def run(state: State, clock: Clock, seconds: int, step: float = 1.0) -> None:
+    """Run a pass every ``step`` seconds of the clock, as an engine would."""
+    for _ in range(int(seconds / step)):
+        state.dispatcher.run_pass()
+        clock.tick(seconds=step)
+
+
+def count(state: State, status: Status) -> int:
+    return state.ledger.counts()[status]
+
+
+def test_a_service_that_refuses_is_left_alone(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Down for 15 seconds: a handful of requests, then all 50 within seconds of its return."""
+    transport.answers = [Response(503) for _ in range(1000)]
+    run(state, clock, 15)
+    assert len(transport.requests) < 30
+    transport.answers, before = [], len(transport.requests)
+    run(state, clock, 20)
+    assert count(state, Status.DELIVERED) == 50
+    assert len(transport.requests) - before == 50
+
+
+@pytest.mark.parametrize(
+    ("failure", "cause"),
+    [
+        (Response(429), Cause.UNAVAILABLE),
+        (NotSent("could not connect"), Cause.UNAVAILABLE),
+        (Response(403), Cause.DENIED),
+        (Response(404), Cause.REJECTING),
+    ],
+)
+def test_three_different_entries_in_a_row_pause_everything(
+    state: State, transport: ScriptedTransport, clock: Clock, failure: Response, cause: Cause
+) -> None:
+    """It is not their fault: nothing is buried, and the reason is kept for everybody."""
+    transport.answers = [failure] * 5
+    state.dispatcher.run_pass()
+    pause = state.ledger.outlook().pause
+    assert pause is not None
+    assert pause.cause is cause
+    assert count(state, Status.PENDING) == 50
+
+
+def test_one_401_pauses_everything(
+    state: State, transport: ScriptedTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that is not accepted is so for all: one is enough, and the hint is said."""
+    transport.answers = [Response(401)] * 5
+    state.dispatcher.run_pass()
+    assert state.ledger.outlook().pause is not None
+    assert len(transport.requests) == 2  # a fresh process probes once, at once
+    assert "not the pk_/sk_ pair" in caplog.text
+
+
+def test_a_pause_is_signalled_once(
+    app: Flask, state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """``delivery_paused`` is sent with its reason when it begins, and not with each probe."""
+    heard: list[str] = []
+
+    def receive(_sender: Flask, reason: str) -> None:
+        heard.append(reason)
+
+    transport.answers = [Response(401)] * 10
+    with signals.delivery_paused.connected_to(receive):
+        run(state, clock, 60)
+    assert len(heard) == 1
+    assert heard[0].startswith("HTTP 401")
+
+
+def test_probes_come_at_growing_intervals_each_with_another_entry(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """In an hour of 401 some twenty probes: 2 seconds, doubling to 5 minutes, in turn."""
+    transport.answers = [Response(401)] * 1000
+    run(state, clock, 3600)
+    keys = [conversion["customer_key"] for conversion in transport.conversions]
+    assert 15 <= len(keys) <= 25
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_right_token_drains_the_rest(
+    make_app: MakeApp, state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """401 until the token is put right: 50 of 50, nothing counted against anybody."""
+    transport.answers = [Response(401)] * 20
+    run(state, clock, 20 * 3600, step=300)
+    assert transport.answers == []
+    assert count(state, Status.DELIVERED) == 50
+    assert state.ledger.outlook().pause is None
+
+
+def test_a_fresh_process_probes_at_once(
+    app: Flask, state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """A deploy may be the cure: a process that has not tried yet does not wait for the others."""
+    transport.answers = [Response(401)] * 30
+    run(state, clock, 1200)
+    pause = state.ledger.outlook().pause
+    assert pause is not None
+    assert pause.probe_at > clock()
+    fresh = type(state.dispatcher)(state.settings, state.ledger, state.dispatcher._client)
+    transport.answers = []
+    assert fresh.run_pass() == 50
+
+
+def test_a_pause_is_shared(state: State, transport: ScriptedTransport, clock: Clock) -> None:
+    """Another process, which has probed already, sends nothing while the pause lasts."""
+    other = type(state.dispatcher)(state.settings, state.ledger, state.dispatcher._client)
+    transport.answers = [Response(401)] * 3
+    state.dispatcher.run_pass()
+    other.run_pass()
+    sent = len(transport.requests)
+    assert other.run_pass() == 0
+    assert 0 < (other.next_due() or 0) <= 10
+    assert len(transport.requests) == sent
+
+
+def test_retry_after_holds_for_the_probe(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """A service that asks for 30 seconds gets them, from a process that has tried."""
+    transport.answers = [Response(429, {"Retry-After": "30"}) for _ in range(4)]
+    state.dispatcher.run_pass()
+    sent = len(transport.requests)
+    run(state, clock, 25)
+    assert len(transport.requests) == sent
+    run(state, clock, 10)
+    assert count(state, Status.DELIVERED) == 50
+
+
+def test_nobody_grows_older_while_paused(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Forty days of a wrong token are no reason to give anybody up."""
+    app = make_app(GIVE_UP_AFTER=30)
+    record(app, 5)
+    state = get_state(app)
+    transport.answers = [Response(429)]
+    state.dispatcher.take(1)[0]()
+    transport.answers = [Response(401)] * 100_000
+    run(state, clock, 40 * 86400, step=7200)
+    transport.answers = [Response(200), Response(429)]
+    run(state, clock, 3600, step=10)
+    assert count(state, Status.DELIVERED) == 5
+
+
+def test_nobody_grows_older_without_a_token(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """The time without a token counts for nobody, and ends by itself when there is one."""
+    app = make_app(GIVE_UP_AFTER=30)
+    record(app, 1)
+    state = get_state(app)
+    transport.answers = [Response(429), Response(429)]
+    state.dispatcher.take(1)[0]()
+    mute = type(state.dispatcher)(
+        type(state.settings)(token=None), state.ledger, state.dispatcher._client
+    )
+    mute.take(1)
+    clock.tick(days=40)
+    run(state, clock, 60)
+    assert count(state, Status.DELIVERED) == 1
+
+
+def test_one_that_alone_is_forbidden_is_buried(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """49 delivered, and the one that alone gets 403 is dead, with its answer."""
+
+    def answer(request: object) -> Response:
+        bad = transport.conversions[-1]["customer_key"] == "customer 7"
+        return Response(403, body=b"partner left") if bad else Response(200)
+
+    transport.answers = [answer] * 1000
+    run(state, clock, 60)
+    assert count(state, Status.DELIVERED) == 49
+    dead = state.ledger.get("customer 7")
+    assert dead.status is Status.DEAD
+    assert state.ledger.trail(dead)[-1].answer == "partner left"
+
+
+def test_one_that_alone_is_rejected_is_buried(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """The first of fifty is bad: it is held until others show that it is its own fault."""
+
+    def answer(request: object) -> Response:
+        bad = transport.conversions[-1]["customer_key"] == "customer 0"
+        return Response(400, body=b"bad xid") if bad else Response(200)
+
+    transport.answers = [answer] * 1000
+    run(state, clock, 60)
+    assert count(state, Status.DELIVERED) == 49
+    assert state.ledger.get("customer 0").status is Status.DEAD
+
+
+def test_one_that_alone_is_refused_is_buried_in_the_end(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """While all others are taken, one that is refused a dozen times is for a person."""
+
+    def answer(request: object) -> Response:
+        bad = transport.conversions[-1]["customer_key"] == "customer 7"
+        return Response(429) if bad else Response(200)
+
+    transport.answers = [answer] * 1000
+    run(state, clock, 86400, step=60)
+    dead = state.ledger.get("customer 7")
+    assert (dead.status, dead.attempts) == (Status.DEAD, 13)
+
+
+def test_a_wrong_address_buries_nothing(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """404 to all, for a day: paused and probed, and delivered when it is put right."""
+    transport.answers = [Response(404)] * 100_000
+    run(state, clock, 86400, step=60)
+    assert count(state, Status.DEAD) == 0
+    transport.answers = []
+    run(state, clock, 900, step=10)
+    assert count(state, Status.DELIVERED) == 50
+
+
+def test_probes_leave_alone_what_may_have_been_taken(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """An unclear entry keeps its half hour, whatever is probed meanwhile."""
+    transport.answers = [Unclear("hung up")] * 50
+    state.dispatcher.run_pass()
+    assert count(state, Status.PENDING) == 50
+    state.ledger.begin_pause(Cause.UNAVAILABLE, "by hand")
+    sent = len(transport.requests)
+    run(state, clock, 600)
+    assert len(transport.requests) == sent
+
+
+def test_resuming_is_said(
+    state: State,
+    transport: ScriptedTransport,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log has the end of a pause as it has its beginning."""
+    caplog.set_level(logging.WARNING)
+    transport.answers = [Response(401)] * 2
+    run(state, clock, 10)
+    assert "All delivery is paused" in caplog.text
+    assert "Delivery goes on" in caplog.text
+    assert state.ledger.end_pause() is None
+
+
+def test_a_clock_that_is_set_back_delays_nobody(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Scheduled by a clock five days ahead: each waits its delay again, and no more."""
+    clock.tick(days=5)
+    transport.answers = [Unclear("hung up")] * 50
+    state.dispatcher.run_pass()
+    clock.tick(days=-5)
+    fresh = type(state.dispatcher)(state.settings, state.ledger, state.dispatcher._client)
+    sent = len(transport.requests)
+    run(state, clock, 1700, step=60)
+    assert len(transport.requests) == sent
+    clock.tick(minutes=2)
+    fresh.run_pass()
+    assert count(state, Status.DELIVERED) == 50
+
+
+def test_a_clock_that_is_set_forward_doubles_nobody(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """A lease that ends early because of the clock lets nobody be sent twice."""
+    (job,) = state.dispatcher.take(1)
+    clock.tick(days=1)
+    state.dispatcher.run_pass()
+    job()
+    keys = [conversion["customer_key"] for conversion in transport.conversions]
+    assert len(keys) == len(set(keys)) == 50
