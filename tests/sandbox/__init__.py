@@ -1,0 +1,1 @@
+"""The sandbox: a fake PartnerStack, tested as a server and as an app."""

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from flask_partnerstack.sandbox.loopback import hostname
+from flask_partnerstack.sandbox.loopback import is_loopback
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "LocalHost"]
+)
+def test_this_machine(host: str) -> None:
+    """Loopback is 127.0.0.0/8, ::1 and localhost."""
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "10.0.0.1", "localhost.acme.test", "127.1"])
+def test_another_machine(host: str) -> None:
+    """Nothing else is, however similar it looks."""
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("authority", "host"), [("[::1]:80", "::1"), ("Acme.test:80", "acme.test"), ("[", ""), ("", "")]
+)
+def test_host_without_its_port(authority: str, host: str) -> None:
+    """What cannot be read is nobody."""
+    assert hostname(authority) == host
