@@ -1,0 +1,41 @@
+"""Flask-PartnerStack: captures PartnerStack referrals, reports conversions server-to-server.
+
+The house, from roof to ground. A file imports only from lower floors::
+
+    extension | cli                 PartnerStack; the flask partnerstack commands
+    signup | sandbox | doctor       the decorator; a fake PartnerStack; is it set up right?
+    capture | tracking              request → g → cookie; conversion → ledger → nudge
+    _visit                          what one request says of the visitor's clicks
+    _state | signals                what belongs to one app; past-tense facts
+    dispatcher | engines            what happens to what is due; who runs it, and when
+    wire | ledger                   PartnerStack's API; the durable record
+    conversion                      a referred visitor became a customer
+    referral | settings | backoff   a click; the configuration; how long to wait
+    errors | forks                  every error; what must not cross a fork
+"""
+
+from . import errors as errors
+from . import signals as signals
+from .capture import current_referral as current_referral
+from .conversion import Conversion as Conversion
+from .extension import PartnerStack as PartnerStack
+from .ledger import Entry as Entry
+from .ledger import Status as Status
+from .referral import Referral as Referral
+from .signup import set_customer as set_customer
+from .signup import track_signup as track_signup
+from .tracking import track_conversion as track_conversion
+
+__all__ = [
+    "Conversion",
+    "Entry",
+    "PartnerStack",
+    "Referral",
+    "Status",
+    "current_referral",
+    "errors",
+    "set_customer",
+    "signals",
+    "track_conversion",
+    "track_signup",
+]

@@ -1,0 +1,131 @@
+"""``Visit``: what one request says of the visitor's clicks. Kept with the request itself.
+
+Not only on ``g``, because requests under one outer app context share that.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+from typing import NamedTuple
+from typing import Protocol
+from typing import cast
+
+from flask import Response
+from flask import has_request_context
+from flask import request
+from werkzeug.sansio.http import parse_cookie
+
+from ._state import State
+from ._state import get_state
+from .referral import EMPTY
+from .referral import THEIR_PREFIXES
+from .referral import Clicks
+from .referral import Memory
+from .referral import Referral
+from .referral import read_query
+from .referral import read_redirector_cookies
+from .referral import read_script_cookies
+from .settings import Settings
+
+log = logging.getLogger("flask_partnerstack")
+
+Environ = dict[str, Any]
+Cookies = list[tuple[str, str]]
+
+
+class Follower(Protocol):
+    """Something that waits for the request's finished response."""
+
+    def follow(self, response: Response) -> None:
+        """See the finished response. It must not raise."""
+
+
+class Visit(NamedTuple):
+    """What one request says of the visitor's clicks.
+
+    :param memory: what our cookie is to remember, when the click is new to us.
+    :param follower: who waits for the response.
+    """
+
+    referral: Referral
+    memory: Memory | None = None
+    follower: Follower | None = None
+
+
+#: The visit of everybody whom nobody referred.
+NOBODY = Visit(EMPTY)
+
+
+def look(state: State, environ: Environ) -> Visit:
+    """Read the clicks in a request's raw query string and Cookie header. Never raises."""
+    try:
+        return _decide(state, environ)
+    except Exception:  # nothing that a visitor can send makes a page fail
+        log.exception("The clicks of a request could not be read.")
+        return NOBODY
+
+
+def current_visit() -> Visit:
+    """Return the current request's visit, also when our hook has not run; outside, nobody's.
+
+    :raises NotInitialized: the request's app knows no PartnerStack.
+    """
+    if not has_request_context():
+        return NOBODY
+    state = get_state()
+    environ = request.environ
+    visit = environ.get(state.visit_key)
+    if visit is None:
+        visit = environ[state.visit_key] = look(state, environ)
+    return cast("Visit", visit)
+
+
+def follow(follower: Follower) -> None:
+    """Let ``follower`` see the current request's finished response; the last one wins."""
+    visit = current_visit()._replace(follower=follower)
+    request.environ[get_state().visit_key] = visit
+
+
+def _decide(state: State, environ: Environ) -> Visit:
+    settings = state.settings
+    if not settings.enabled:
+        return NOBODY
+    now = state.clock()
+    clicks = _clicks(settings, environ, now)
+    referral, memory = state.attribution.decide(clicks, now)
+    return Visit(referral, memory) if referral else NOBODY
+
+
+def _clicks(settings: Settings, environ: Environ, now: datetime) -> Clicks:
+    url = EMPTY
+    if query := environ.get("QUERY_STRING"):
+        url = read_query(query, settings.xid_params, settings.partner_key_params)
+    header = environ.get("HTTP_COOKIE")
+    if not header:
+        return Clicks(url)
+    cookies = _cookies(header)
+    theirs = [pair for pair in cookies if pair[0].startswith(THEIR_PREFIXES)]
+    return Clicks(
+        url=url,
+        memory=_memory(cookies, settings.cookie_name, now),
+        script=read_script_cookies(theirs) if theirs else EMPTY,
+        redirector=read_redirector_cookies(theirs) if theirs else EMPTY,
+    )
+
+
+def _memory(cookies: Cookies, name: str, now: datetime) -> Memory | None:
+    for found, value in cookies:
+        if found == name and (memory := Memory.loads(value, now)) is not None:
+            return memory
+    return None
+
+
+def _cookies(header: str) -> Cookies:
+    # Splitting is all that most headers need; quotes and octal escapes are Werkzeug's.
+    if '"' in header or not header.isascii():
+        text = header.encode("latin-1", "replace").decode("utf-8", "replace")
+        return list(parse_cookie(text).items(multi=True))
+    pairs = (part.partition("=") for part in header.split(";"))
+    return [(name.strip(), value.strip()) for name, _, value in pairs]

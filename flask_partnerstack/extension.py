@@ -1,0 +1,214 @@
+"""``PartnerStack``: the extension. Keeps nothing of an app; that is on the app."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import datetime
+from datetime import timedelta
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import FlaskGroup
+
+from . import capture
+from . import signals
+from . import signup
+from . import tracking
+from ._state import EXTENSION
+from ._state import State
+from .dispatcher import Dispatcher
+from .dispatcher import Outcome
+from .engines import Engine
+from .engines import InlineEngine
+from .engines import NoEngine
+from .engines import RequestEngine
+from .engines import ThreadEngine
+from .engines import threads_stand_still
+from .errors import ConfigurationError
+from .ledger import Database
+from .ledger import Ledger
+from .ledger import Place
+from .ledger import utcnow
+from .referral import Attribution
+from .settings import DEADLINE
+from .settings import Settings
+from .settings import is_loopback
+from .wire import Client
+from .wire import HTTPTransport
+from .wire import Transport
+
+log = logging.getLogger("flask_partnerstack")
+
+#: What one send may take while a request waits for it, so that it is settled before the request
+#: walks away.
+INLINE_DEADLINE = timedelta(seconds=2.5)
+TESTING = "testing"
+
+
+class PartnerStack:
+    """Captures PartnerStack referrals and reports conversions, for any number of apps.
+
+    :param app: registered at once when given; else call :meth:`init_app` in the factory.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Register ``app``. Opens no database and starts no thread.
+
+        :raises ConfigurationError: naming the key that has a bad value, and what was expected.
+        :raises RuntimeError: the app is registered already.
+        """
+        _refuse_second(app)
+        settings = Settings.from_mapping(app.config)
+        place = Place.of(settings.ledger_url, app.instance_path)
+        if settings.enabled:
+            _check_place(place)
+
+        state = self._build(app, settings, place)
+        app.extensions[EXTENSION] = state
+        _hook(app, state)
+        _say(state)
+
+    track_conversion = staticmethod(tracking.track_conversion)
+    track_signup = staticmethod(signup.track_signup)
+    set_customer = staticmethod(signup.set_customer)
+
+    def clock(self) -> datetime:
+        """Return the time of day, aware; a subclass with another one travels in time."""
+        return utcnow()
+
+    def make_transport(self, settings: Settings) -> Transport:
+        """Return what carries requests; a subclass may carry them elsewhere."""
+        return HTTPTransport(settings.timeout)
+
+    def _build(self, app: Flask, settings: Settings, place: Place) -> State:
+        database = Database(place.url, embedded=place.embedded)
+        ledger = Ledger(database, lease=settings.lease, clock=self.clock)
+        engine = _engine_name(settings)
+        dispatcher = Dispatcher(
+            settings,
+            ledger,
+            Client(settings, self.make_transport(settings)),
+            deadline=INLINE_DEADLINE if engine in _IN_REQUESTS else DEADLINE,
+            blocked=_blocked(app, settings),
+            on_outcome=_announcer(app),
+        )
+        return State(
+            visit_key=f"flask_partnerstack.visit.{id(app)}",
+            settings=settings,
+            attribution=Attribution(settings.attribution, settings.attribution_window),
+            place=place,
+            ledger=ledger,
+            dispatcher=dispatcher,
+            engine=_ENGINES[engine](settings, dispatcher),
+            clock=self.clock,
+        )
+
+
+_ENGINES: Mapping[str, Callable[[Settings, Dispatcher], Engine]] = {
+    "thread": lambda settings, work: ThreadEngine(work, concurrency=settings.concurrency),
+    "inline": lambda _settings, work: InlineEngine(work),
+    "none": lambda _settings, _work: NoEngine(),
+    "request": lambda _settings, work: RequestEngine(work, longest=INLINE_DEADLINE.total_seconds()),
+}
+_IN_REQUESTS = ("inline", "request")
+
+
+def _engine_name(settings: Settings) -> str:
+    """Return the engine that was asked for, or the one that can do its work here."""
+    return "request" if _is_without_threads(settings) else settings.engine
+
+
+def _is_without_threads(settings: Settings) -> bool:
+    return settings.engine == "thread" and threads_stand_still()
+
+
+def _refuse_second(app: Flask) -> None:
+    if EXTENSION in app.extensions:
+        raise RuntimeError(
+            f"The app {app.name!r} was given to PartnerStack.init_app before. Call it once."
+        )
+
+
+def _check_place(place: Place) -> None:
+    try:
+        place.make_writable()
+    except ConfigurationError as e:
+        # Whoever runs "flask partnerstack check" wants to read of this and not to stumble on it.
+        if not _is_flask_command():
+            raise
+        log.error("%s", e)
+
+
+def _is_flask_command() -> bool:
+    """Say whether a ``flask`` command other than ``run`` is what loads the app."""
+    context = click.get_current_context(silent=True)
+    while context is not None and context.parent is not None:
+        if isinstance(context.parent.command, FlaskGroup):
+            return context.info_name != "run"
+        context = context.parent
+    return context is not None and isinstance(context.command, FlaskGroup)
+
+
+def _hook(app: Flask, state: State) -> None:
+    if not state.settings.enabled:
+        app.before_request(capture.disabled_hook)
+        return
+    app.before_request(capture.before_hook(state))
+    app.after_request(capture.after_hook(state))
+
+
+def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:
+    # Looked at before each send, because tests set app.testing after the factory.
+    local = is_loopback(settings.conversion_url)
+    return lambda: TESTING if app.testing and not local else None
+
+
+def _announcer(app: Flask) -> Callable[[Outcome], None]:
+    def announce(outcome: Outcome) -> None:
+        signal, facts = _FATES[outcome.fate]
+        signals.send(signal, app, **facts(outcome))
+
+    return announce
+
+
+_FATES: Mapping[str, tuple[Any, Callable[[Outcome], dict[str, Any]]]] = {
+    "delivered": (signals.conversion_delivered, lambda o: {"entry": o.entry}),
+    "verified": (signals.conversion_verified, lambda o: {"entry": o.entry}),
+    "postponed": (
+        signals.conversion_postponed,
+        lambda o: {"entry": o.entry, "due": o.entry and o.entry.due_at},
+    ),
+    "paused": (signals.delivery_paused, lambda o: {"reason": o.reason}),
+    "buried": (signals.conversion_buried, lambda o: {"entry": o.entry, "reason": o.reason}),
+}
+
+
+def _say(state: State) -> None:
+    if not state.settings.enabled:
+        log.warning("PARTNERSTACK_ENABLED is False: nothing is captured, nothing is recorded.")
+        return
+    log.info("The ledger lies at %s.", state.ledger.location)
+    if _is_without_threads(state.settings):
+        log.error(
+            "uWSGI runs here without threads, so nothing is delivered between requests: page "
+            "views and signups deliver, and wait for it, 3 s at most. Start uWSGI with "
+            "--enable-threads, or keep flask partnerstack worker running and set "
+            'PARTNERSTACK_ENGINE to "none".'
+        )
+    if not state.place.lasts():
+        log.warning(
+            "The ledger at %s will not outlive this machine or process: mount a volume there, "
+            "or set PARTNERSTACK_LEDGER_URL to a database.",
+            state.ledger.location,
+        )
+    if state.settings.token is None:
+        log.warning(
+            "PARTNERSTACK_TOKEN is not set: conversions are recorded and parked until it is."
+        )

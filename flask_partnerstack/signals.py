@@ -1,0 +1,48 @@
+"""Past-tense facts, each sent after it was committed. The sender is the app.
+
+A receiver runs inside an app context, in the process that saw the fact, at most once. Whatever
+it raises is logged and goes no further.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from blinker import NamedSignal
+from blinker import Namespace
+from flask import Flask
+
+log = logging.getLogger("flask_partnerstack")
+
+_signals = Namespace()
+
+#: A new click was noticed and is kept. ``referral=``
+referral_captured = _signals.signal("partnerstack-referral-captured")
+#: A conversion is in the ledger. ``entry=``
+conversion_recorded = _signals.signal("partnerstack-conversion-recorded")
+#: A conversion will not be sent. ``entry=`` and ``reason=``; the entry is ``None`` when not even
+#: the ledger could take it.
+conversion_skipped = _signals.signal("partnerstack-conversion-skipped")
+#: PartnerStack took a conversion. ``entry=``
+conversion_delivered = _signals.signal("partnerstack-conversion-delivered")
+#: A conversion was looked up and found. ``entry=``
+conversion_verified = _signals.signal("partnerstack-conversion-verified")
+#: A conversion will be tried again. ``entry=`` and ``due=``, an aware moment
+conversion_postponed = _signals.signal("partnerstack-conversion-postponed")
+#: A conversion was given up. ``entry=`` and ``reason=``
+conversion_buried = _signals.signal("partnerstack-conversion-buried")
+#: Nothing is delivered until a probe succeeds. ``reason=``
+delivery_paused = _signals.signal("partnerstack-delivery-paused")
+
+
+def send(signal: NamedSignal, app: Flask, **facts: Any) -> None:
+    """Tell every receiver; one that raises is logged, and the others are still told."""
+    if not signal.receivers:
+        return
+    with app.app_context():
+        for receiver in signal.receivers_for(app):
+            try:
+                receiver(app, **facts)
+            except Exception:  # somebody else's code, after our fact: nothing may depend on it
+                log.exception("A receiver of %s raised.", signal.name)

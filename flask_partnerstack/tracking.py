@@ -1,0 +1,204 @@
+"""Conversion → ledger entry, signal, nudge."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+from typing import Final
+
+from flask import has_request_context
+from flask import request
+
+from . import signals
+from ._state import State
+from ._state import get_state
+from ._state import this_app
+from ._visit import current_visit
+from .conversion import Conversion
+from .conversion import CustomerKey
+from .conversion import check_customer_key
+from .conversion import check_optional
+from .conversion import cleaned_user_agent
+from .conversion import looks_like_email
+from .conversion import masked
+from .conversion import without_invalid
+from .errors import InvalidConversion
+from .ledger import Entry
+from .ledger import Recorded
+from .referral import EMPTY
+from .referral import Referral
+
+log = logging.getLogger("flask_partnerstack")
+
+
+class _FromRequest:
+    """The default of ``referral``: whoever sent this request is who is converted."""
+
+    def __repr__(self) -> str:
+        return "FROM_REQUEST"
+
+
+FROM_REQUEST: Final = _FromRequest()
+PARKED = "no token"
+
+
+def track_conversion(
+    customer_key: CustomerKey,
+    *,
+    email: str | None = None,
+    name: str | None = None,
+    provider_key: str | None = None,
+    origin: str | None = None,
+    ip_address: str | None = None,
+    user_agent: str | None = None,
+    external_type: str | None = None,
+    sub_ids: Iterable[str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    xid: str | None = None,
+    referral: Referral | _FromRequest | None = FROM_REQUEST,
+) -> Entry | None:
+    """Record durably that a referred visitor became a customer; it is delivered soon after.
+
+    Returns the ledger's entry, or ``None`` when there is no click to report. A customer key has
+    one entry for ever: a second call returns the first one unchanged. Never waits for
+    PartnerStack and never raises for anything that PartnerStack does.
+
+    :param customer_key: your own stable ID of the customer, the same everywhere and for ever.
+    :param origin: where they signed up; default: the request's host.
+    :param ip_address: the customer's; default: the request's ``remote_addr``.
+    :param user_agent: the customer's; default: the request's.
+    :param sub_ids: default: the referral's.
+    :param meta: custom fields, by their ``api_name`` at PartnerStack.
+    :param xid: the click, when you have stored it. Nothing is taken from this request then,
+        because an admin's or a webhook's request is somebody else's.
+    :param referral: the referral, when you have stored it, likewise; ``None`` for none.
+    :raises InvalidConversion: naming the argument that cannot be reported.
+    :raises LedgerUnavailable: it could not be written down.
+    """
+    given = {
+        "email": email,
+        "name": name,
+        "provider_key": provider_key,
+        "origin": origin,
+        "ip_address": ip_address,
+        "user_agent": user_agent,
+        "external_type": external_type,
+        "sub_ids": sub_ids,
+        "meta": meta,
+    }
+    state = get_state()
+    known = _known_of(state, xid, referral)
+    if not state.settings.enabled or "xid" not in known:
+        # Validated all the same, so that a mistake shows at the first signup and not at the
+        # first that pays.
+        check_customer_key(customer_key)
+        check_optional(given)
+        return None
+    filled = {**known, **{name: value for name, value in given.items() if value is not None}}
+    return _record(state, Conversion.of(customer_key=customer_key, **filled))
+
+
+def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
+    """Record what a decorated view said, leaving out optional fields that cannot be reported.
+
+    :raises InvalidConversion: a bad customer key or xid.
+    :raises LedgerUnavailable: it could not be written down.
+    """
+    essential = {name: fields[name] for name in ("xid", "referral") if name in fields}
+    optional = {
+        name: value
+        for name, value in fields.items()
+        if name not in essential and value is not None  # not given, so the request's
+    }
+    kept, complaints = without_invalid(optional)
+    for complaint in complaints:
+        log.error("A field of a conversion is left out. %s", complaint)
+    track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
+
+
+# --- what the request knows ---------------------------------------------------------------------
+
+
+def _known_of(
+    state: State, xid: str | None, referral: Referral | _FromRequest | None
+) -> dict[str, Any]:
+    if xid is not None:
+        if not isinstance(referral, _FromRequest):
+            raise InvalidConversion("xid", "expected xid= or referral=, not both.")
+        return {"xid": xid}
+    if not isinstance(referral, _FromRequest):
+        return _known_of_stored(state, referral or EMPTY)
+    known = _known_of_referral(state, current_visit().referral)
+    return {**_known_of_request(state), **known}
+
+
+def _known_of_stored(state: State, referral: Referral) -> dict[str, Any]:
+    known = _known_of_referral(state, referral)
+    if referral.xid is not None and not known:
+        log.warning(
+            "Nothing is reported for the click %s: it is older than ATTRIBUTION_WINDOW. "
+            "Record a conversion when the customer signs up, or give xid= to report it all the "
+            "same.",
+            referral.xid,
+        )
+    return known
+
+
+def _known_of_referral(state: State, referral: Referral) -> dict[str, Any]:
+    if referral.xid is None or referral.expired(state.clock(), state.attribution.window):
+        return {}
+    return {
+        "xid": referral.xid,
+        "partner_key": referral.partner_key,
+        "sub_ids": referral.sub_ids,
+    }
+
+
+def _known_of_request(state: State) -> dict[str, Any]:
+    if not has_request_context():
+        return {}
+    settings = state.settings
+    facts = {
+        "origin": request.host,
+        "ip_address": request.remote_addr if settings.send_ip else None,
+        "user_agent": (
+            cleaned_user_agent(request.headers.get("User-Agent"))
+            if settings.send_user_agent
+            else None
+        ),
+    }
+    kept, _ = without_invalid(facts)
+    return kept
+
+
+# --- writing it down ----------------------------------------------------------------------------
+
+
+def _record(state: State, conversion: Conversion) -> Entry:
+    _warn_of_email(state, conversion.customer_key)
+    reason = PARKED if state.settings.token is None else None
+    recorded = state.ledger.record(conversion, reason=reason)
+    if recorded.new:
+        _announce(state, recorded, reason)
+    return recorded.entry
+
+
+def _announce(state: State, recorded: Recorded, reason: str | None) -> None:
+    entry = recorded.entry
+    log.info(
+        "Recorded entry %s: customer %s, xid %s.", entry.id, masked(entry.customer_key), entry.xid
+    )
+    if reason is not None:
+        log.warning("Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.", entry.id)
+    signals.send(signals.conversion_recorded, this_app(), entry=entry)
+    state.engine.nudge()
+
+
+def _warn_of_email(state: State, customer_key: str) -> None:
+    if looks_like_email(customer_key) and state.once.first("email as customer key"):
+        log.warning(
+            "A customer key is an e-mail address. People change theirs, and PartnerStack knows "
+            "one conversion per key for ever: use your own stable ID instead."
+        )

@@ -1,0 +1,51 @@
+"""Short fixtures that many tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack._state import get_state
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+from tests.kit import TravellingPartnerStack
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def transport() -> ScriptedTransport:
+    return ScriptedTransport()
+
+
+@pytest.fixture
+def make_app(
+    tmp_path: Path, clock: Clock, transport: ScriptedTransport
+) -> Iterator[Callable[..., Flask]]:
+    """Return what makes apps with the extension, a token, and nobody who delivers by themselves."""
+    apps: list[Flask] = []
+
+    def make(**config: object) -> Flask:
+        app = Flask(f"app{len(apps)}", instance_path=str(tmp_path / f"app{len(apps)}"))
+        app.config.update(PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="none")
+        app.config.update({f"PARTNERSTACK_{key}": value for key, value in config.items()})
+        TravellingPartnerStack(clock, transport).init_app(app)
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        get_state(app).engine.stop()
+        get_state(app).ledger.close()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    return make_app()

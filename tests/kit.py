@@ -1,0 +1,76 @@
+"""What many tests need: a clock that stands still, a PartnerStack that says what it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+from typing import Any
+
+from flask_partnerstack import PartnerStack
+from flask_partnerstack.errors import DeliveryError
+from flask_partnerstack.settings import Settings
+from flask_partnerstack.wire import Request
+from flask_partnerstack.wire import Response
+from flask_partnerstack.wire import Transport
+
+#: A landing page's query string, as real links have it: xid Kvx64pph9uhCju, key 546ab5cc34f8.
+LANDING = (
+    "utm_source=partnerstack&ps_partner_key=NTQ2YWI1Y2MzNGY4&ps_xid=Kvx64pph9uhCju"
+    "&gsxid=Kvx64pph9uhCju&gspk=NTQ2YWI1Y2MzNGY4"
+)
+XID = "Kvx64pph9uhCju"
+PARTNER_KEY = "546ab5cc34f8"
+
+
+class Clock:
+    """A time of day that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def tick(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+Answer = Response | DeliveryError | Callable[[Request], Response]
+
+
+class ScriptedTransport:
+    """Answers what it is told to, 200 when nothing is left, and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.requests: list[Request] = []
+
+    def send(self, request: Request, *, within: timedelta) -> Response:
+        assert within > timedelta(0)
+        self.requests.append(request)
+        answer = self.answers.pop(0) if self.answers else Response(200)
+        if isinstance(answer, DeliveryError):
+            raise answer
+        return answer if isinstance(answer, Response) else answer(request)
+
+    @property
+    def conversions(self) -> list[dict[str, Any]]:
+        return [json.loads(r.body) for r in self.requests if r.method == "POST"]
+
+
+class TravellingPartnerStack(PartnerStack):
+    """The extension with another clock, and, when given, another transport."""
+
+    def __init__(self, clock: Clock, transport: Transport | None = None) -> None:
+        self._clock = clock
+        self._transport = transport
+        super().__init__()
+
+    def clock(self) -> datetime:
+        return self._clock()
+
+    def make_transport(self, settings: Settings) -> Transport:
+        return self._transport or super().make_transport(settings)

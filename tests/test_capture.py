@@ -1,0 +1,902 @@
+"""From link to credit: what real requests capture, and what their responses keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from flask import Flask
+from flask import Response
+from flask import abort
+from flask import g
+from flask import redirect
+from flask import request
+from flask.testing import FlaskClient
+from werkzeug.http import parse_cookie
+from werkzeug.test import EnvironBuilder
+from werkzeug.test import TestResponse
+from werkzeug.test import run_wsgi_app
+
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import Referral
+from flask_partnerstack import current_referral
+from flask_partnerstack import signals
+from flask_partnerstack._state import get_state
+from flask_partnerstack._visit import follow
+from flask_partnerstack._visit import look
+from flask_partnerstack.capture import before_hook
+from flask_partnerstack.engines import NoEngine
+from flask_partnerstack.referral import EMPTY
+from tests.kit import LANDING
+from tests.kit import PARTNER_KEY
+from tests.kit import XID
+from tests.kit import Clock
+from tests.kit import TravellingPartnerStack
+
+SAMPLES = Path(__file__).parent / "samples"
+OURS = "partnerstack_referral"
+
+
+def lines(name: str) -> list[list[str]]:
+    text = (SAMPLES / name).read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+
+
+def answer() -> dict[str, Any]:
+    """Answer with what the app knows of its visitor, from both places that say so."""
+    assert g.partnerstack == current_referral
+    found = g.partnerstack
+    return {
+        "xid": found.xid,
+        "partner_key": found.partner_key,
+        "source": found.source,
+        "sub_ids": found.sub_ids,
+    }
+
+
+@pytest.fixture
+def make_site(make_app: Callable[..., Flask]) -> Callable[..., Flask]:
+    def make(**config: object) -> Flask:
+        app = make_app(**config)
+        app.add_url_rule("/", "root", answer)
+        app.add_url_rule("/page", "page", lambda: "<p>Welcome")
+        app.add_url_rule("/moved", "moved", lambda: redirect("/page"))
+        app.add_url_rule("/broken", "broken", lambda: abort(500))
+        app.add_url_rule("/bug", "bug", lambda: str(1 // 0))
+        return app
+
+    return make
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Flask]) -> Flask:
+    return make_site()
+
+
+@pytest.fixture
+def client(site: Flask) -> FlaskClient:
+    return site.test_client()
+
+
+def kept(response: TestResponse) -> list[str]:
+    """Return our Set-Cookie lines."""
+    return [line for line in response.headers.getlist("Set-Cookie") if line.startswith(OURS)]
+
+
+def attributes(response: TestResponse) -> set[str]:
+    (line,) = kept(response)
+    # Werkzeug writes Expires beside Max-Age, by the machine's clock; browsers heed Max-Age.
+    return {part for part in line.split("; ")[1:] if not part.startswith("Expires=")}
+
+
+def remembered(response: TestResponse) -> dict[str, list[str]]:
+    (line,) = kept(response)
+    return parse_qs(parse_cookie(line)[OURS])
+
+
+def xid_of(response: TestResponse) -> str | None:
+    assert response.status_code == 200
+    xid: str | None = response.get_json()["xid"]
+    return xid
+
+
+# --- capture ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("query", "xid", "partner_key"), lines("landing-params.tsv"))
+def test_real_landing_urls(client: FlaskClient, query: str, xid: str, partner_key: str) -> None:
+    """Every real landing URL gives its click and its partner, and the cookie keeps both."""
+    response = client.get("/", query_string=query)
+
+    assert response.get_json()["xid"] == xid
+    assert response.get_json()["partner_key"] == partner_key
+    assert remembered(response)["x"] == [xid]
+    assert remembered(response)["k"] == [partner_key]
+
+
+@pytest.mark.parametrize(("header", "xid", "partner_key"), lines("cookie-headers.tsv"))
+def test_real_cookie_headers(site: Flask, header: str, xid: str, partner_key: str) -> None:
+    """Every real Cookie header gives its click and its partner."""
+    client = site.test_client(use_cookies=False)
+    response = client.get("/", headers={"Cookie": header})
+
+    assert response.get_json()["xid"] == xid
+    assert response.get_json()["partner_key"] == partner_key
+
+
+@pytest.mark.parametrize(
+    ("value", "partner_key"),
+    [
+        ("MTZlZThkOWRhMTI4", "16ee8d9da128"),
+        ("dHJveWNvb3BlcjEzNjQ", "troycooper1364"),
+        ("ZGlkZGx5Mjk2NQ", "diddly2965"),
+        ("QW5kcmV3SHVhbmc%3D", "AndrewHuang"),
+        ("eGlhb2JlaWd1NDkxNA==", "xiaobeigu4914"),
+        ("ZWJjYy10aWFnb2Zsb3Jlc2RpYXM1MzI%3D", "ebcc-tiagofloresdias532"),
+        (
+            "aHR0cHM6Ly93d3cueW91dHViZS5jb20vd2F0Y2g/dj1kUXc0dzlXZ1hjUQ==",
+            "https://www.youtube.com/watch?v=dQw4w9WgXcQ",
+        ),
+        ("Ym9iP3h+", "bob?x~"),
+        ("Nzg0ZGsdsZWYyMWRi", "Nzg0ZGsdsZWYyMWRi"),
+        ("", None),
+        ("=", "="),
+        ("x", "x"),
+        ("%FF%FE", "\ufffd\ufffd"),
+        ("\xff\xfe", "\ufffd\ufffd"),
+        ("%00", None),
+        ("A" * 4096, None),
+    ],
+)
+@pytest.mark.parametrize("xid", ["Kvx64pph9uhCju", "Nh0q6z0jNfsP", "69Fe7JSSXkDs"])
+def test_partner_keys_of_all_kinds(
+    client: FlaskClient, xid: str, value: str, partner_key: str | None
+) -> None:
+    """Padded, unpadded, in either alphabet or not decodable at all: the click is never lost."""
+    query = f"ps_partner_key={value}&ps_xid={xid}"
+    found = client.get("/", environ_overrides={"QUERY_STRING": query}).get_json()
+
+    assert (found["xid"], found["partner_key"]) == (xid, partner_key)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [f"ps_xid={XID}&utm_term=caf\xe9", f"utm_term=caf%E9&ps_xid={XID}", f"\xff&ps_xid={XID}&%"],
+)
+def test_bytes_that_are_not_utf8(client: FlaskClient, query: str) -> None:
+    """Bytes that no text decodes to cost neither the page nor the click."""
+    assert xid_of(client.get("/", environ_overrides={"QUERY_STRING": query})) == XID
+
+
+@pytest.mark.parametrize(
+    ("header", "partner_key"),
+    [
+        (r'x=1; ps_xid="Kvx64pph9uhC\152u"; ps_partner_key="a\054b"', "a,b"),
+        (r'ps_partner_key="Z\303\274rich"; ps_xid=Kvx64pph9uhCju', "Zürich"),
+        ("ps_partner_key=Z\xc3\xbcrich; ps_xid=Kvx64pph9uhCju", "Zürich"),
+        ("ps_partner_key=\xff; ps_xid=Kvx64pph9uhCju", "\ufffd"),
+        ('ps_partner_key="; ps_xid=Kvx64pph9uhCju', None),
+    ],
+)
+def test_quoted_and_raw_cookies(site: Flask, header: str, partner_key: str | None) -> None:
+    """Octal escapes and UTF-8 are read, and what is broken costs only itself."""
+    client = site.test_client(use_cookies=False)
+    found = client.get("/", environ_overrides={"HTTP_COOKIE": header}).get_json()
+
+    assert (found["xid"], found["partner_key"]) == (XID, partner_key)
+
+
+def test_sub_id_of_4_kib(client: FlaskClient) -> None:
+    """A sub ID that is far too long costs only itself."""
+    response = client.get("/", query_string=f"sid={'x' * 4096}&sid1=c001&ps_xid={XID}")
+
+    assert response.get_json()["sub_ids"] == ["c001"]
+    assert xid_of(response) == XID
+
+
+def test_html_escaped_link(client: FlaskClient) -> None:
+    """A link that was escaped once too often still says who referred."""
+    assert xid_of(client.get("/", query_string=f"utm_term=x&amp;ps_xid={XID}")) == XID
+
+
+def test_app_chooses_the_parameters(make_site: Callable[..., Flask]) -> None:
+    """With names of its own, an app reads those and no others."""
+    client = make_site(XID_PARAMS=("cid",), PARTNER_KEY_PARAMS="who").test_client()
+
+    assert client.get("/", query_string=LANDING).get_json()["xid"] is None
+    found = client.get("/", query_string="who=NTQ2YWI1Y2MzNGY4&cid=abcd").get_json()
+    assert (found["xid"], found["partner_key"]) == ("abcd", PARTNER_KEY)
+
+
+def test_nothing_is_parsed_for_nobody(site: Flask) -> None:
+    """A request with none of our names pays for no parsing, and has the one empty referral."""
+    seen: list[Any] = []
+
+    @site.get("/seen")
+    def view() -> str:
+        seen.append(g.partnerstack)
+        return ""
+
+    @site.teardown_request
+    def look_back(_: BaseException | None) -> None:
+        seen.append(g.partnerstack)
+        seen.extend({"args", "cookies"} & vars(request._get_current_object()).keys())  # type: ignore[attr-defined]  # the proxy's own method
+
+    site.test_client(use_cookies=False).get(
+        "/seen?utm_source=x&caf=%E9", headers={"Cookie": "session=abc; theme=dark"}
+    )
+
+    assert len(seen) == 2
+    assert seen[0] is seen[1] is EMPTY
+
+
+def test_nobody_is_not_looked_at(
+    site: Flask, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request with none of our names does not even ask for the time."""
+    del clock.now
+
+    assert xid_of(site.test_client().get("/?utm_source=x", headers={"Cookie": "a=b"})) is None
+    assert "could not be read" not in caplog.text
+
+
+def test_first_request_wakes_the_engine(site: Flask) -> None:
+    """The engine starts with the process's first request, after any fork, and once."""
+
+    class Sleeper(NoEngine):
+        awake = False
+        woken = 0
+
+        def wake(self) -> None:
+            self.awake = True
+            self.woken += 1
+
+    engine = Sleeper()
+    hook = before_hook(replace(get_state(site), engine=engine))
+    for _ in range(2):
+        with site.test_request_context("/"):
+            hook()
+
+    assert engine.woken == 1
+
+
+def test_before_hooks_after_ours_see_the_referral(site: Flask) -> None:
+    """The referral is there as soon as our hook has run, also on a page that does not exist."""
+    seen: list[Referral] = []
+    site.before_request(lambda: seen.append(g.partnerstack))
+
+    assert site.test_client().get("/nowhere", query_string=LANDING).status_code == 404
+    assert seen == [Referral(XID, PARTNER_KEY, get_state(site).clock(), (), "url")]
+
+
+def test_switched_off(make_site: Callable[..., Flask]) -> None:
+    """With ENABLED=False nobody is referred and nothing is kept."""
+    client = make_site(ENABLED=False).test_client()
+    response = client.get("/", query_string=LANDING)
+
+    assert xid_of(response) is None
+    assert "Set-Cookie" not in response.headers
+    assert "Vary" not in response.headers
+
+
+def test_outside_a_request_nobody_is_referred(site: Flask) -> None:
+    """Outside a request the importable referral is the empty one."""
+    assert not current_referral
+    with site.app_context():
+        assert current_referral == EMPTY
+        assert current_referral.xid is None
+
+
+def test_request_that_was_not_dispatched(site: Flask) -> None:
+    """In a request context whose hooks have not run, the importable referral is read at once."""
+    with site.test_request_context("/", query_string=LANDING):
+        assert current_referral.xid == XID
+        assert current_referral.partner_key == PARTNER_KEY
+
+
+# --- keep ---------------------------------------------------------------------------------------
+
+
+def test_click_is_written_once(client: FlaskClient) -> None:
+    """The landing page's response carries the cookie; later pages remember and write nothing."""
+    assert len(kept(client.get("/page", query_string=LANDING))) == 1
+
+    for _ in range(3):
+        response = client.get("/")
+        assert kept(response) == []
+        assert (xid_of(response), response.get_json()["source"]) == (XID, "cookie")
+
+
+def test_cookie_says_what_it_is(client: FlaskClient, clock: Clock) -> None:
+    """The cookie is readable and versioned: click, time, partner key, sub IDs."""
+    response = client.get("/", query_string=f"{LANDING}&sid=c001")
+
+    assert remembered(response) == {
+        "v": ["1"],
+        "x": [XID],
+        "t": [str(int(clock.now.timestamp()))],
+        "k": [PARTNER_KEY],
+        "s": ["c001"],
+    }
+
+
+def test_cookie_attributes(client: FlaskClient) -> None:
+    """By default the cookie is first-party, HttpOnly, Lax, and outlives the window twice."""
+    assert attributes(client.get("/", query_string=LANDING)) == {
+        "HttpOnly",
+        "Path=/",
+        "SameSite=Lax",
+        f"Max-Age={180 * 86_400}",
+    }
+
+
+def test_secure_follows_the_request(client: FlaskClient) -> None:
+    """A request that came by https gets a cookie that stays with https."""
+    response = client.get("/", query_string=LANDING, base_url="https://localhost")
+
+    assert "Secure" in attributes(response)
+
+
+def test_attributes_are_the_apps_to_choose(make_site: Callable[..., Flask]) -> None:
+    """Each of COOKIE_* is honoured."""
+    client = make_site(
+        COOKIE_NAME=f"{OURS}2",
+        COOKIE_DOMAIN="acme.com",
+        COOKIE_PATH="/shop",
+        COOKIE_SAMESITE="None",
+        COOKIE_SECURE=True,
+        ATTRIBUTION_WINDOW=30,
+    ).test_client()
+    response = client.get("/", query_string=LANDING, base_url="http://www.acme.com")
+
+    assert kept(response)[0].startswith(f"{OURS}2=")
+    assert attributes(response) == {
+        "Domain=acme.com",
+        "HttpOnly",
+        "Path=/shop",
+        "SameSite=None",
+        "Secure",
+        f"Max-Age={60 * 86_400}",
+    }
+
+
+def test_insecure_can_be_chosen(make_site: Callable[..., Flask]) -> None:
+    """COOKIE_SECURE=False keeps the cookie readable by http."""
+    client = make_site(COOKIE_SECURE=False).test_client()
+    response = client.get("/", query_string=LANDING, base_url="https://localhost")
+
+    assert "Secure" not in attributes(response)
+
+
+@pytest.mark.parametrize("days", [200, 365, 36_500])
+def test_cookie_lives_400_days_at_most(make_site: Callable[..., Flask], days: int) -> None:
+    """Browsers keep nothing longer than 400 days, however long the window is."""
+    client = make_site(ATTRIBUTION_WINDOW=days).test_client()
+
+    assert f"Max-Age={400 * 86_400}" in attributes(client.get("/", query_string=LANDING))
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/moved", 302), ("/nowhere", 404), ("/broken", 500), ("/bug", 500)]
+)
+def test_click_is_kept_whatever_is_answered(client: FlaskClient, path: str, status: int) -> None:
+    """Redirects and errors carry the cookie, too."""
+    response = client.get(path, query_string=LANDING)
+
+    assert response.status_code == status
+    assert remembered(response)["x"] == [XID]
+    assert xid_of(client.get("/")) == XID
+
+
+@pytest.mark.parametrize(("query", "xid"), [(LANDING, XID), ("", None)])
+def test_hook_that_answers_before_ours(tmp_path: Path, query: str, xid: str | None) -> None:
+    """When another hook redirects before ours runs, the response's hook captures and keeps."""
+    app = Flask("app", instance_path=str(tmp_path))
+    app.config.update(PARTNERSTACK_ENGINE="none")
+    seen: list[str | None] = []
+    app.before_request(lambda: redirect("/en/"))
+    app.teardown_request(lambda _: seen.append(g.partnerstack.xid))
+    PartnerStack(app)
+
+    response = app.test_client().get("/", query_string=query)
+    assert response.status_code == 302
+    assert [remembered(response)["x"]] == [[xid]] if xid else kept(response) == []
+    assert seen == [xid]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Purpose": "prefetch"},
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"Purpose": "prefetch"},
+        {"X-Moz": "prefetch"},
+        {"Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Dest": "script"},
+        {"Sec-Fetch-Dest": "iframe"},
+    ],
+)
+def test_what_is_no_visit_keeps_nothing(client: FlaskClient, headers: dict[str, str]) -> None:
+    """A prefetch and a sub-resource see the referral and keep nothing."""
+    response = client.get("/", query_string=LANDING, headers=headers)
+
+    assert xid_of(response) == XID
+    assert kept(response) == []
+    assert xid_of(client.get("/")) is None
+
+
+def test_head_keeps_nothing(site: Flask) -> None:
+    """A link that is only looked at is no click, and still has its referral."""
+    seen: list[Referral] = []
+    site.before_request(lambda: seen.append(g.partnerstack))
+    response = site.test_client().head("/", query_string=LANDING)
+
+    assert kept(response) == []
+    assert [referral.xid for referral in seen] == [XID]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Sec-Fetch-Dest": "document"}, {"Sec-Fetch-Dest": "empty"}, {"Purpose": "x"}]
+)
+def test_pages_and_calls_keep(client: FlaskClient, headers: dict[str, str]) -> None:
+    """A page, and a script's call for one, keep the click."""
+    assert len(kept(client.get("/", query_string=LANDING, headers=headers))) == 1
+    assert len(kept(client.post("/page", query_string="ps_xid=abcd", headers=headers))) == 1
+
+
+def test_cookie_is_bounded(client: FlaskClient) -> None:
+    """Of a click that does not fit into 2 KiB the sub IDs go and the rest stays."""
+    sub_ids = "&".join(f"sid{n}={'%C3%BC' * 250}" for n in range(10))
+    response = client.get("/", query_string=f"{LANDING}&{sub_ids}")
+
+    assert len(response.get_json()["sub_ids"]) == 10
+    assert remembered(response).keys() == {"v", "x", "t", "k"}
+
+
+def test_partner_key_that_does_not_fit(site: Flask) -> None:
+    """A partner key that alone breaks the bound goes, and the xid stays."""
+    client = site.test_client(use_cookies=False)
+    header = f"ps_xid={XID}; ps_partner_key={'ü' * 400}".encode().decode("latin-1")
+    response = client.get("/", environ_overrides={"HTTP_COOKIE": header})
+
+    assert remembered(response).keys() == {"v", "x", "t", "j"}
+    assert len(kept(response)[0]) < 2048
+
+
+# --- who wins -----------------------------------------------------------------------------------
+
+
+def test_new_landing_url_wins(client: FlaskClient) -> None:
+    """The last click counts, over everything that is remembered."""
+    client.get("/", query_string=LANDING)
+    client.set_cookie("ps_xid", "script1")
+    response = client.get("/", query_string="ps_xid=newer1")
+
+    assert xid_of(response) == "newer1"
+    assert remembered(response)["o"] == [XID]
+    assert xid_of(client.get("/")) == "newer1"
+
+
+def test_changed_script_cookie_wins_once(client: FlaskClient) -> None:
+    """A click that PartnerStackJS saw on a cached page is noticed, kept, and then no news."""
+    client.get("/", query_string=LANDING)
+    client.set_cookie("ps_xid", XID)
+    assert kept(client.get("/")) == []
+
+    client.set_cookie("ps_xid", "cached1")
+    client.set_cookie("ps_partner_key", "bob")
+    response = client.get("/")
+    assert (xid_of(response), response.get_json()["partner_key"]) == ("cached1", "bob")
+    assert len(kept(response)) == 1
+    assert kept(client.get("/")) == []
+
+
+def test_stale_script_cookie_does_not_win(client: FlaskClient) -> None:
+    """A PartnerStackJS cookie that was there at the click says nothing new afterwards."""
+    client.set_cookie("ps_xid", "stale1")
+    client.get("/", query_string=LANDING)
+
+    response = client.get("/")
+    assert (xid_of(response), kept(response)) == (XID, [])
+
+
+@pytest.mark.parametrize(
+    ("cookies", "xid"),
+    [
+        ("gsxid=v1click; ps_xid=v2click; _ps_xid_UhXtEvJi_Bmh5=redir1", "v2click"),
+        ("gsxid=v1click; _ps_xid_UhXtEvJi_Bmh5=redir1", "v1click"),
+        ("_ps_xid_UhXtEvJi_Bmh5=redir1; _gsxidUhXtEvJiWwDK=redir1", "redir1"),
+        ("_ps_xid_UhXtEvJi_Bmh5=redir1; _gsxidUhXtEvJiWwDK=redir2", None),
+        ("_grsmpkUhXtEvJi=somebody", None),
+    ],
+)
+def test_their_cookies_when_we_know_nothing(site: Flask, cookies: str, xid: str | None) -> None:
+    """Without a click of ours: ps_xid, gsxid, then the redirector's when it has only one."""
+    response = site.test_client(use_cookies=False).get("/", headers={"Cookie": cookies})
+
+    assert xid_of(response) == xid
+    assert len(kept(response)) == (xid is not None)
+
+
+def test_ours_wins_over_the_redirector(client: FlaskClient) -> None:
+    """While we know a click, the redirector's is not asked."""
+    client.get("/", query_string=LANDING)
+    client.set_cookie("_ps_xid_UhXtEvJi_Bmh5", "redir1")
+
+    assert xid_of(client.get("/")) == XID
+
+
+def test_back_button_is_no_click(client: FlaskClient) -> None:
+    """Reloading an older landing URL leaves the newer click in its place, and its time."""
+    client.get("/", query_string=LANDING)
+    client.get("/", query_string="ps_xid=newer1")
+    response = client.get("/", query_string=LANDING)
+
+    assert xid_of(response) == "newer1"
+    assert kept(response) == []
+
+
+def test_partner_key_alone_is_shown_and_not_kept(client: FlaskClient) -> None:
+    """A link without a click greets in the partner's name and leaves no cookie."""
+    response = client.get("/", query_string="ps_partner_key=ZGlkZGx5Mjk2NQ&ps_xid=")
+
+    assert response.get_json()["partner_key"] == "diddly2965"
+    assert kept(response) == []
+
+
+def test_window_does_not_slide(client: FlaskClient, clock: Clock) -> None:
+    """Page views and reloads do not prolong a click: its window closes 90 days after it."""
+    client.get("/", query_string=LANDING)
+    for _ in range(89):
+        clock.tick(days=1)
+        client.get("/", query_string=LANDING)
+    assert xid_of(client.get("/")) == XID
+
+    clock.tick(days=1)
+    assert xid_of(client.get("/")) is None
+
+
+@pytest.mark.parametrize("cookie", ["ps_xid", "gsxid", "_ps_xid_UhXtEvJi_Bmh5"])
+def test_expired_click_does_not_rise_again(client: FlaskClient, clock: Clock, cookie: str) -> None:
+    """PartnerStackJS renews its copy of a click for ever; that makes it no younger."""
+    client.get("/", query_string=LANDING)
+    client.set_cookie(cookie, XID)
+    clock.tick(days=120)
+
+    response = client.get("/", query_string=LANDING)
+    assert (xid_of(response), kept(response)) == (None, [])
+
+
+def test_new_click_after_the_window(client: FlaskClient, clock: Clock) -> None:
+    """After an expired click the next one counts, from its own time."""
+    client.get("/", query_string=LANDING)
+    clock.tick(days=91)
+    client.get("/", query_string="ps_xid=newer1")
+    clock.tick(days=89)
+
+    assert xid_of(client.get("/")) == "newer1"
+
+
+def test_first_click_policy(make_site: Callable[..., Flask], clock: Clock) -> None:
+    """With "first", a click stands against newer ones until its window closes."""
+    client = make_site(ATTRIBUTION="first").test_client()
+    client.get("/", query_string=LANDING)
+    client.set_cookie("gsxid", "script1")
+    response = client.get("/", query_string="ps_xid=newer1")
+    assert (xid_of(response), kept(response)) == (XID, [])
+
+    clock.tick(days=90)
+    assert xid_of(client.get("/", query_string="ps_xid=newer1")) == "newer1"
+
+
+def test_time_to_come_is_refused(client: FlaskClient, clock: Clock) -> None:
+    """A visitor who dates the click ahead has none; one of theirs cannot earn for longer."""
+    future = int(clock.now.timestamp()) + 86_400
+    client.set_cookie(OURS, f"v=1&x={XID}&t={future}")
+
+    assert xid_of(client.get("/")) is None
+    assert xid_of(client.get("/", query_string="ps_xid=newer1")) == "newer1"
+
+
+def test_second_copy_of_our_cookie(site: Flask, clock: Clock) -> None:
+    """Of two cookies with our name, for a host and its domain, the first that is ours counts."""
+    ours = f"v=1&x={XID}&t={int(clock.now.timestamp())}"
+    client = site.test_client(use_cookies=False)
+
+    found = client.get("/", headers={"Cookie": f"{OURS}=garbage; {OURS}={ours}"})
+    assert xid_of(found) == XID
+
+
+def test_cookie_of_another_name_is_not_ours(site: Flask, clock: Clock) -> None:
+    """A cookie whose name only contains ours says nothing."""
+    value = f"v=1&x={XID}&t={int(clock.now.timestamp())}"
+    client = site.test_client(use_cookies=False)
+
+    assert xid_of(client.get("/", headers={"Cookie": f"old_{OURS}={value}"})) is None
+
+
+# --- caches -------------------------------------------------------------------------------------
+
+LINES = list[tuple[str, str]]
+
+
+@pytest.mark.parametrize(
+    ("given", "cache_control"),
+    [
+        ([], "private"),
+        ([("Cache-Control", "public, max-age=60, s-maxage=3600")], "max-age=60, private"),
+        ([("Cache-Control", "Public, S-MaxAge=60")], "private"),
+        ([("Cache-Control", "private, max-age=60")], "private, max-age=60"),
+        ([("Cache-Control", "no-store")], "no-store"),
+        ([("Cache-Control", "public, No-Store")], "No-Store"),
+        ([("Cache-Control", "public"), ("Cache-Control", "no-store")], "no-store"),
+        ([("cache-control", "max-age=5"), ("Cache-Control", "s-maxage=9")], "max-age=5, private"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/json", "/html"])
+def test_shared_caches_keep_no_click(
+    site: Flask, path: str, given: LINES, cache_control: str
+) -> None:
+    """The response with the cookie, of any type, is for one visitor only."""
+
+    def view() -> Response:
+        response = Response("", mimetype="application/json" if path == "/json" else "text/html")
+        response.headers.extend(given)
+        response.headers["CDN-Cache-Control"] = "max-age=600"
+        response.headers["surrogate-control"] = "max-age=600"
+        return response
+
+    site.add_url_rule(path, "cached", view)
+    client = site.test_client()
+    landed = client.get(path, query_string=LANDING)
+    later = client.get(path)
+
+    for response in (landed, later) if path == "/html" else (landed,):
+        assert response.headers.getlist("Cache-Control") == [cache_control]
+        assert response.headers.getlist("Vary") == ["Cookie"]
+        assert not {"cdn-cache-control", "surrogate-control"} & {
+            name.lower() for name in dict(response.headers)
+        }
+
+
+@pytest.mark.parametrize(
+    ("given", "vary"),
+    [
+        (["Accept-Encoding"], "Accept-Encoding, Cookie"),
+        (["Cookie"], "Cookie"),
+        (["cookie, Accept"], "cookie, Accept"),
+        (["Accept", "Origin"], "Accept, Origin, Cookie"),
+        (["*"], "*, Cookie"),
+    ],
+)
+def test_vary_is_added_to(site: Flask, given: list[str], vary: str) -> None:
+    """What a response varies by already is kept."""
+    site.add_url_rule("/varied", "varied", lambda: ("", [("Vary", name) for name in given]))
+    response = site.test_client().get("/varied", query_string=LANDING)
+
+    assert response.headers.getlist("Vary") == [vary]
+
+
+def test_other_answers_to_a_referred_visitor_stay_shared(site: Flask) -> None:
+    """What is no page and carries no cookie may stay in every cache."""
+    headers = {"Cache-Control": "public, max-age=60", "Content-Type": "text/css"}
+    site.add_url_rule("/style", "style", lambda: ("p {}", headers))
+    client = site.test_client()
+    client.get("/", query_string=LANDING)
+    response = client.get("/style")
+
+    assert response.headers["Cache-Control"] == "public, max-age=60"
+    assert "Vary" not in response.headers
+
+
+def test_prefetched_page_is_private(client: FlaskClient) -> None:
+    """A prefetched page of a referred visitor is private, cookie or not."""
+    response = client.get("/page", query_string=LANDING, headers={"Sec-Purpose": "prefetch"})
+
+    assert response.headers["Cache-Control"] == "private"
+    assert response.headers["Vary"] == "Cookie"
+
+
+def test_unreferred_response_is_untouched(site: Flask, tmp_path: Path) -> None:
+    """A visitor whom nobody referred gets byte for byte what the app alone would answer."""
+    headers = [("Cache-Control", "public"), ("CDN-Cache-Control", "a=1"), ("vary", "Accept")]
+    bare = Flask("bare", instance_path=str(tmp_path))
+    answers = []
+    for app in (bare, site):
+        app.add_url_rule("/plain", "plain", lambda: ("<p>Hello", headers))
+        environ = EnvironBuilder("/plain?ps_xid=&utm_source=x").get_environ()
+        body, status, found = run_wsgi_app(app, environ)
+        answers.append((b"".join(body), status, list(found)))
+
+    assert answers[0] == answers[1]
+
+
+# --- apart --------------------------------------------------------------------------------------
+
+
+def test_requests_under_one_app_context(site: Flask) -> None:
+    """Requests that share an outer app context share no referral, in any order."""
+    queries = ["", LANDING, "", "ps_xid=other1", LANDING, ""]
+    expected = [None, XID, None, "other1", XID, None]
+    with site.app_context():
+        found = [
+            xid_of(site.test_client(use_cookies=False).get("/", query_string=query))
+            for query in queries
+        ]
+        assert not g.partnerstack
+        assert not current_referral
+
+    assert found == expected
+
+
+def test_app_context_outlives_a_referral(site: Flask) -> None:
+    """When a request has ended, no referral of it stays on the outer app context's g."""
+    with site.app_context():
+        site.test_client().get("/", query_string=LANDING)
+        assert not g.partnerstack
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [(LANDING, "ps_xid=inner1"), ("", LANDING), (LANDING, ""), ("", "")],
+)
+def test_nested_requests(site: Flask, outer: str, inner: str) -> None:
+    """A request inside a request has its own referral and leaves the outer one's alone."""
+
+    @site.get("/outer")
+    def view() -> dict[str, Any]:
+        before = answer()
+        nested = site.test_client(use_cookies=False).get("/", query_string=inner)
+        assert answer() == before
+        return {"before": before, "nested": nested.get_json()}
+
+    found = site.test_client().get("/outer", query_string=outer).get_json()
+    alone = [site.test_client().get("/", query_string=query).get_json() for query in (outer, inner)]
+    assert [found["before"], found["nested"]] == alone
+
+
+def test_nested_app_does_not_inherit(make_site: Callable[..., Flask]) -> None:
+    """An app that is called with another's WSGI environment sees with its own eyes."""
+    outer, inner = make_site(), make_site(XID_PARAMS=("cid",), COOKIE_NAME="inner_referral")
+    outer.add_url_rule("/in", "in", lambda: Response.from_app(inner, dict(environ_at("/"))))
+    outer.add_url_rule("/on", "on", lambda: Response.from_app(inner, environ_at("/")))
+
+    for path in ("/in", "/on"):
+        client = outer.test_client()
+        response = client.get(path, query_string=LANDING)
+        assert response.get_json()["xid"] is None
+        assert remembered(response)["x"] == [XID]
+
+
+def environ_at(path: str) -> dict[str, Any]:
+    request.environ["PATH_INFO"] = path
+    return request.environ
+
+
+def test_two_apps_in_one_process(make_site: Callable[..., Flask]) -> None:
+    """One process may serve two apps that read and keep clicks differently."""
+    one, two = make_site(), make_site(XID_PARAMS="cid", COOKIE_PATH="/two", ATTRIBUTION="first")
+    query = "cid=second&ps_xid=first1"
+
+    first, second = (app.test_client().get("/", query_string=query) for app in (one, two))
+    assert (xid_of(first), xid_of(second)) == ("first1", "second")
+    assert "Path=/" in attributes(first)
+    assert "Path=/two" in attributes(second)
+
+
+def test_one_extension_serves_two_apps(tmp_path: Path, clock: Clock) -> None:
+    """The extension object keeps nothing of an app: two apps have two configurations."""
+    partnerstack = TravellingPartnerStack(clock)
+    xids = []
+    for name in ("cid", "ps_xid"):
+        app = Flask(name, instance_path=str(tmp_path / name))
+        app.config.update(PARTNERSTACK_ENGINE="none", PARTNERSTACK_XID_PARAMS=name)
+        partnerstack.init_app(app)
+        app.add_url_rule("/", "root", answer)
+        xids.append(xid_of(app.test_client().get("/?cid=first1&ps_xid=second")))
+
+    assert xids == ["first1", "second"]
+
+
+# --- facts --------------------------------------------------------------------------------------
+
+
+def test_signal_once_per_click(site: Flask) -> None:
+    """referral_captured tells of each new click once, and its sender is the app."""
+    told: list[tuple[object, Referral]] = []
+
+    def receive(sender: object, referral: Referral) -> None:
+        told.append((sender, referral))
+
+    client = site.test_client()
+    with signals.referral_captured.connected_to(receive):
+        for query in (LANDING, "", LANDING, "ps_xid=newer1", "", LANDING):
+            client.get("/", query_string=query)
+        client.head("/", query_string="ps_xid=looked1")
+
+    assert [referral.xid for _, referral in told] == [XID, "newer1"]
+    assert all(sender is site for sender, _ in told)
+
+
+def test_receiver_that_raises(site: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a receiver does, the click is kept and the page is answered."""
+
+    def receive(sender: object, referral: Referral) -> None:
+        raise RuntimeError("my mistake")
+
+    with signals.referral_captured.connected_to(receive):
+        response = site.test_client().get("/", query_string=LANDING)
+
+    assert xid_of(response) == XID
+    assert len(kept(response)) == 1
+    assert "my mistake" in caplog.text
+
+
+def test_failing_clock_costs_no_page(
+    make_site: Callable[..., Flask], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When a click cannot be read, the page is answered and the reason is logged."""
+    site = make_site()
+    del clock.now
+    response = site.test_client().get("/", query_string=LANDING)
+
+    assert xid_of(response) is None
+    assert kept(response) == []
+    assert "The clicks of a request could not be read." in caplog.text
+
+
+def test_response_that_takes_no_cookie(site: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """When a click cannot be kept, the page is answered and the reason is logged."""
+
+    class Sealed(Response):
+        def set_cookie(self, *_: object, **__: object) -> None:
+            raise RuntimeError("sealed")
+
+    site.add_url_rule("/sealed", "sealed", lambda: Sealed("ok"))
+    response = site.test_client().get("/sealed", query_string=LANDING)
+
+    assert response.text == "ok"
+    assert "A click could not be kept." in caplog.text
+
+
+@pytest.mark.parametrize("query", ["", LANDING])
+def test_follower_sees_the_finished_response(site: Flask, query: str) -> None:
+    """Who follows a request sees its response with the status it got, and the last one only."""
+
+    class Follower:
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def follow(self, response: Response) -> None:
+            self.seen.append(response.status_code)
+
+    first, last = Follower(), Follower()
+
+    @site.get("/followed")
+    def view() -> tuple[str, int]:
+        follow(first)
+        follow(last)
+        return "", 201
+
+    assert len(kept(site.test_client().get("/followed", query_string=query))) == bool(query)
+    assert (first.seen, last.seen) == ([], [201])
+
+
+def test_disabled_app_looks_at_nothing(make_site: Callable[..., Flask]) -> None:
+    """Switched off, even a request that says who referred has nobody."""
+    app = make_site(ENABLED=False)
+    with app.test_request_context("/", query_string=LANDING):
+        assert look(get_state(app), request.environ).referral is EMPTY
+        assert not current_referral
+
+
+def test_our_cookie_needs_no_quotes(client: FlaskClient) -> None:
+    """What a link carries, quotes and separators included, arrives in the cookie unescaped."""
+    line = kept(client.get("/", query_string=f"{LANDING}&sid=a%2C%20%22b%22%3B"))[0]
+
+    assert '"' not in line
+    assert "&s=a%2C%20%22b%22%3B" in line.split(";")[0]

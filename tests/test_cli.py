@@ -1,0 +1,326 @@
+"""The ``flask partnerstack`` commands: their output, their exit codes, their bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.cli import FlaskGroup
+
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import Referral
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.sandbox import SandboxProcess
+from flask_partnerstack.wire import Response
+from tests.kit import ScriptedTransport
+
+MakeApp = Callable[..., Flask]
+
+
+def run(app: Flask, *arguments: str) -> Result:
+    """Run a command as ``flask`` does: found by its entry point, the app loaded by the group."""
+    from click.testing import CliRunner
+
+    return CliRunner().invoke(FlaskGroup(create_app=lambda: app), ["partnerstack", *arguments])
+
+
+def record(app: Flask, *keys: str) -> None:
+    with app.app_context():
+        for key in keys:
+            track_conversion(key, xid="h8pb9E7TZK6YMO", email="jo@acme.com")
+
+
+def test_the_group_is_found_by_its_entry_point(app: Flask) -> None:
+    """``flask partnerstack`` is there without the app doing anything, and lists its commands."""
+    result = run(app, "--help")
+    assert result.exit_code == 0
+    commands = ["check", "deliver", "init-db", "list", "sandbox", "show", "status", "worker"]
+    assert all(command in result.output for command in commands)
+
+
+def test_init_db_furnishes_a_named_ledger(make_app: MakeApp) -> None:
+    """The command that the error names is the one that helps; twice does no harm."""
+    app = make_app(LEDGER_URL="sqlite:///mine.db")
+    assert "Made the tables" in run(app, "init-db").output
+    assert "Checked the tables" in run(app, "init-db").output
+    record(app, "acme")
+
+
+def test_status_adds_up(app: Flask, transport: ScriptedTransport) -> None:
+    """Every state with its count, their sum, and since when somebody waits."""
+    record(app, "one", "two", "three")
+    transport.answers = [Response(200), Response(400)]
+    run(app, "deliver")
+    record(app, "four")
+    lines = [line.split() for line in run(app, "status").output.splitlines()]
+    counted = {line[0]: line[1] for line in lines if len(line) == 2}
+    assert counted["delivered"] == "2"
+    assert (counted["pending"], counted["dead"], counted["all"]) == ("1", "1", "4")
+    assert lines[-1][:2] == ["Oldest", "undelivered:"]
+
+
+def test_status_says_that_there_is_no_token(make_app: MakeApp) -> None:
+    """Nothing is delivered, since when and why is one line."""
+    app = make_app(TOKEN=None)
+    record(app, "acme")
+    get_state(app).dispatcher.take(1)
+    output = run(app, "status").output
+    assert "Delivery is paused since 2026-03-01 12:00:00Z: PARTNERSTACK_TOKEN is not set" in output
+
+
+def test_status_says_that_delivery_is_paused(app: Flask, transport: ScriptedTransport) -> None:
+    """Since when, why, and when it is tried again."""
+    record(app, "acme")
+    transport.answers = [Response(401)] * 2
+    run(app, "deliver")
+    output = run(app, "status").output
+    assert "Delivery is paused since 2026-03-01 12:00:00Z: HTTP 401" in output
+    assert "Next probe: 2026-03-01 12:00:03Z, after 1 so far." in output
+
+
+def test_list_shows_entries_newest_first(app: Flask) -> None:
+    """One line each, under headings; filters by state and partner; the e-mail is not shown."""
+    record(app, "one", "two")
+    lines = run(app, "list", "--status", "pending").output.splitlines()
+    assert lines[0].startswith("ID  CUSTOMER  STATUS")
+    assert [line.split()[1] for line in lines[1:]] == ["two", "one"]
+    assert "jo@acme.com" not in "".join(lines)
+    assert len(run(app, "list", "--partner", "ann").output.splitlines()) == 1
+    assert len(run(app, "list", "--limit", "1").output.splitlines()) == 2
+
+
+def test_list_refuses_an_unknown_state(app: Flask) -> None:
+    """A mistyped state is answered with those that there are."""
+    result = run(app, "list", "--status", "lost")
+    assert result.exit_code == 2
+    assert "'pending', 'delivered', 'verified', 'dead', 'skipped'" in result.output
+
+
+def test_show_has_the_entry_and_its_trail(app: Flask, transport: ScriptedTransport) -> None:
+    """All that is known of one customer's conversion, each attempt with its answer."""
+    record(app, "good", "acme")
+    transport.answers = [Response(200), Response(400, body=b"unknown xid")]
+    run(app, "deliver")
+    output = run(app, "show", "acme").output
+    assert "status        dead" in output
+    assert "rejected  400" in output
+    assert "unknown xid" in output
+
+
+@pytest.mark.parametrize("command", ["show", "requeue"])
+def test_an_unknown_customer_is_one_line(app: Flask, command: str) -> None:
+    """No traceback: an error line that names the key, and exit code 1."""
+    result = run(app, command, "nobody")
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: The ledger has no entry for the customer key 'nobody'.\n",
+    )
+
+
+def test_requeue_makes_a_dead_entry_due(app: Flask, transport: ScriptedTransport) -> None:
+    """Buried, put right, requeued, delivered."""
+    record(app, "good", "acme")
+    transport.answers = [Response(200), Response(400)]
+    run(app, "deliver")
+    assert "dead" in run(app, "show", "acme").output
+    assert run(app, "requeue", "acme").output == "Entry 2 is pending and due now.\n"
+    assert run(app, "deliver").output == "Dealt with 1 entry.\n"
+    assert run(app, "requeue", "acme").exit_code == 1
+
+
+def test_requeue_takes_many_at_once(make_app: MakeApp) -> None:
+    """All that are dead, or parked, or only one partner's, or for one reason."""
+    app = make_app()
+    with app.app_context():
+        for partner in ("ann", "bob"):
+            track_conversion(partner, referral=Referral("h8pb9E7TZK6YMO", partner_key=partner))
+    ledger = get_state(app).ledger
+    for claim in ledger.claim(2):
+        ledger.bury(claim, reason=f"rejected for {claim.entry.partner_key}")
+    assert run(app, "requeue", "--all", "--partner", "cid").output == "0 entries due now.\n"
+    assert run(app, "requeue", "--all", "--reason", "for ann").output == "1 entry due now.\n"
+    assert run(app, "requeue", "--all", "--status", "parked").output == "0 entries due now.\n"
+    assert run(app, "requeue", "--all").output == "1 entry due now.\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["acme", "--all"]])
+def test_requeue_wants_one_or_all(app: Flask, arguments: list[str]) -> None:
+    """Neither, or both, is a mistake, and exit code 2."""
+    result = run(app, "requeue", *arguments)
+    assert result.exit_code == 2
+    assert "Name one CUSTOMER_KEY, or give --all." in result.output
+
+
+def test_deliver_runs_one_pass(app: Flask, transport: ScriptedTransport) -> None:
+    """For cron: what is due is delivered, and the command ends."""
+    record(app, "one", "two")
+    assert run(app, "deliver").output == "Dealt with 2 entries.\n"
+    assert run(app, "deliver").output == "Dealt with 0 entries.\n"
+    assert len(transport.requests) == 2
+
+
+@pytest.mark.parametrize("command", ["deliver", "worker"])
+def test_nothing_can_be_delivered_without_a_token(make_app: MakeApp, command: str) -> None:
+    """A cron job that can never deliver says so with its exit code."""
+    result = run(make_app(TOKEN=None), command)
+    assert result.exit_code == 1
+    assert "PARTNERSTACK_TOKEN is not set" in result.output
+
+
+def test_a_ledger_that_is_away_is_one_line(make_app: MakeApp) -> None:
+    """The database's reason and the way out, and no traceback."""
+    result = run(make_app(LEDGER_URL="sqlite:///mine.db"), "status")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The ledger at sqlite:///")
+    assert "flask partnerstack init-db" in result.output
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+def test_check_is_content_with_a_good_setup(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything in order: exit code 0 and not one warning."""
+    monkeypatch.setattr("flask_partnerstack.ledger.place.in_container", lambda: False)
+    result = run(make_app(ENGINE="thread"), "check")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()] == ["ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "said"),
+    [
+        ({"TOKEN": None}, 1, "error   PARTNERSTACK_TOKEN is not set."),
+        ({"ENABLED": False}, 0, "warning PARTNERSTACK_ENABLED is False."),
+        ({"ENGINE": "none"}, 0, "flask partnerstack worker"),
+        ({"LEDGER_URL": "sqlite:///mine.db"}, 1, "flask partnerstack init-db"),
+        ({"LEDGER_URL": "sqlite://"}, 0, "warning The ledger will not outlive"),
+        ({"CONVERSION_URL": "http://127.0.0.1/x"}, 0, "warning PARTNERSTACK_CONVERSION_URL"),
+    ],
+)
+def test_check_says_what_is_wrong_and_the_way_out(
+    make_app: MakeApp, config: dict[str, object], code: int, said: str
+) -> None:
+    """Each finding in words; an error is exit code 1."""
+    result = run(make_app(**config), "check")
+    assert result.exit_code == code
+    assert said in result.output
+
+
+def test_check_speaks_where_the_app_would_not_start(tmp_path: Path) -> None:
+    """An instance folder that cannot be stops the app, but not the command that explains it."""
+    (tmp_path / "file").write_text("in the way")
+
+    def create_app() -> Flask:
+        app = Flask("app", instance_path=str(tmp_path / "file" / "instance"))
+        PartnerStack(app)
+        return app
+
+    from click.testing import CliRunner
+
+    group = FlaskGroup(create_app=create_app)
+    result = CliRunner().invoke(group, ["partnerstack", "check"])
+    assert result.exit_code == 1
+    assert "error   The ledger cannot be used." in result.output
+    assert "cannot be written" in result.output
+
+
+@pytest.mark.parametrize(("command", "starts"), [("run", False), ("routes", True)])
+def test_only_flask_run_insists_on_the_folder(tmp_path: Path, command: str, starts: bool) -> None:
+    """``flask run`` stops at a folder that cannot be; other commands load the app and log it."""
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\n"
+        "from flask_partnerstack import PartnerStack\n"
+        f"app = Flask('site', instance_path={str(tmp_path / 'file' / 'x')!r})\n"
+        "PartnerStack(app)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "shop", command, *["-p", "0"][: 2 * (not starts)]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode == 0) is starts
+    assert "PARTNERSTACK_LEDGER_URL" in ended.stderr
+
+
+# --- the long-running ones ----------------------------------------------------------------------
+
+SITE = """
+from flask import Flask
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import Referral
+app = Flask("site", instance_path={instance!r})
+app.config.update(PARTNERSTACK_TOKEN="sandbox-token", PARTNERSTACK_CONVERSION_URL={url!r})
+PartnerStack(app)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_delivers_until_it_is_stopped(tmp_path: Path, number: int) -> None:
+    """In a process of its own it delivers what another recorded, and ends cleanly."""
+    with SandboxProcess() as sandbox:
+        site = SITE.format(instance=str(tmp_path), url=sandbox.conversion_url)
+        (tmp_path / "shop.py").write_text(site)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "flask", "--app", "shop", "partnerstack", "worker"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        assert worker.stdout is not None
+        assert worker.stdout.readline().startswith("Delivering from sqlite:///")
+        namespace: dict[str, Flask] = {}
+        exec(site, namespace)  # the same site, in this process
+        namespace["app"].config["PARTNERSTACK_ENGINE"] = "none"
+        state = get_state(namespace["app"])
+        with namespace["app"].app_context():
+            track_conversion("acme", xid="h8pb9E7TZK6YMO")
+        while not sandbox.received():
+            pass
+        worker.send_signal(number)
+        assert worker.wait(30) == 0
+        assert worker.stdout.read() == "Stopped.\n"
+        worker.stdout.close()
+        state.engine.stop()
+        state.ledger.close()
+        assert [r["body"]["customer_key"] for r in sandbox.received()] == ["acme"]
+
+
+def test_the_sandbox_needs_no_app(tmp_path: Path) -> None:
+    """``flask partnerstack sandbox`` serves without any app, and says where."""
+    sandbox = subprocess.Popen(
+        [sys.executable, "-m", "flask", "partnerstack", "sandbox", "--port", "0"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert sandbox.stdout is not None
+    assert sandbox.stderr is not None
+    assert "http://127.0.0.1:" in sandbox.stdout.readline()
+    sandbox.send_signal(signal.SIGINT)
+    assert sandbox.wait(30) == 0
+    sandbox.stdout.close()
+    sandbox.stderr.close()
+
+
+def test_the_sandbox_stays_on_this_machine(app: Flask) -> None:
+    """A host that is not loopback is refused."""
+    result = run(app, "sandbox", "--host", "0.0.0.0")
+    assert result.exit_code == 1
+    assert "loopback" in result.output

@@ -1,0 +1,101 @@
+"""What the documents say is so."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from flask_partnerstack import Conversion
+from flask_partnerstack.cli import partnerstack
+from flask_partnerstack.referral import read_query
+from flask_partnerstack.settings import Settings
+from flask_partnerstack.wire.protocol import conversion_request
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SOURCE_PAGE = (ROOT / "docs/source-page.md").read_text(encoding="utf-8")
+
+#: The request on PartnerStack's page, with an xid of the kind that real links carry.
+EXAMPLE = {
+    "customer_key": "fe955429-0fe2-42c2-8eb5-a7d6495d4a7e",
+    "xid": "Kvx64pph9uhCju",
+    "email": "example@email.com",
+    "name": "Example Customer Name",
+    "origin": "acme.com",
+    "ip_address": "198.51.100.42",
+    "user_agent": "Mozilla/5.0 (platform; rv:geckoversion) Gecko/geckotrail Firefox/firefoxversion",
+    "external_type": "xyz",
+    "sub_ids": ["chskadycgbchb", "sdjvkhckjsckd"],
+}
+
+
+def functions_in(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/\S+?::\w+)`", SOURCE_PAGE))))
+def test_tests_named_on_the_source_page_exist(named: str) -> None:
+    """Each test that is to show a statement is there."""
+    path, _, function = named.partition("::")
+    assert function in functions_in(ROOT / path)
+
+
+def test_statements_have_a_test_or_belong_to_the_browser() -> None:
+    """No row of the source page's tables is without the one or the other."""
+    rows = [line for line in SOURCE_PAGE.splitlines() if line.startswith("| ")]
+    statements = [row for row in rows if not row.startswith("| the page says")]
+    assert len(statements) > 20
+    assert all("::" in row or "In the browser: comes" in row for row in statements)
+
+
+def test_request_is_the_one_of_the_page() -> None:
+    """Method, address, credential and body are those of the page's example."""
+    said = Conversion.of(**EXAMPLE)
+    request = conversion_request(Settings().conversion_url, "TOKEN", said)
+    assert (request.method, request.url) == ("POST", "https://partnerlinks.io/conversion/xid")
+    assert request.headers["Authorization"] == "Bearer TOKEN"
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.body) == EXAMPLE
+
+
+def test_empty_fields_are_not_sent() -> None:
+    """What is not known is not said: an empty text looks like a value that matches nothing."""
+    said = Conversion.of(customer_key="42", xid="Kvx64pph9uhCju", email="", sub_ids=[], meta={})
+    request = conversion_request(Settings().conversion_url, "TOKEN", said)
+    assert json.loads(request.body) == {"customer_key": "42", "xid": "Kvx64pph9uhCju"}
+
+
+def test_px_xid_is_no_name_of_the_click() -> None:
+    """The page's px_xid is a slip of the pen, and read nowhere."""
+    settings = Settings()
+    referral = read_query("px_xid=Kvx64pph9uhCju", settings.xid_params, settings.partner_key_params)
+    assert not referral
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/source-page.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    """Every link to a file of the project finds it."""
+    document = ROOT / name
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert missing == []
+
+
+def test_keys_of_the_readme_exist() -> None:
+    """Every configuration key in the README's table is one."""
+    table = README.partition("| `PARTNERSTACK_…`")[2].partition("\n\n")[0]
+    keys = re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE)
+    assert keys
+    assert {key.lower() for key in keys} <= {field.name for field in fields(Settings)}
+
+
+def test_commands_of_the_readme_exist() -> None:
+    """Every command that the README names is one, and none is missing."""
+    paragraph = README.partition("\n`flask partnerstack` has ")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`([a-z-]+)`", paragraph)) == set(partnerstack.commands)

@@ -1,0 +1,248 @@
+"""``PartnerStack``: factories, several apps, bad configuration, and what is sent when testing."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack import Entry
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import Status
+from flask_partnerstack import signals
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.errors import ConfigurationError
+from flask_partnerstack.wire import Response
+from tests.kit import LANDING
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+from tests.kit import TravellingPartnerStack
+
+MakeApp = Callable[..., Flask]
+
+
+def sign_up(app: Flask, key: str = "acme") -> Entry | None:
+    with app.test_request_context(f"/signup?{LANDING}"):
+        return track_conversion(key)
+
+
+def test_the_constructor_registers_the_app(tmp_path: Path) -> None:
+    """``PartnerStack(app)`` and ``init_app(app)`` are the same."""
+    app = Flask("app", instance_path=str(tmp_path))
+    PartnerStack(app)
+    assert "partnerstack" in app.extensions
+
+
+def test_registering_opens_and_starts_nothing(tmp_path: Path) -> None:
+    """Neither a database nor a thread, because reloaders and shells build apps, too."""
+    before = threading.active_count()
+    PartnerStack(Flask("app", instance_path=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == before
+
+
+def test_registering_twice_is_refused(app: Flask) -> None:
+    """A second ``init_app`` on one app would hook everything twice: it raises."""
+    with pytest.raises(RuntimeError, match=r"'app0'.*before"):
+        PartnerStack().init_app(app)
+
+
+def test_two_apps_of_one_object_share_nothing(
+    tmp_path: Path, clock: Clock, transport: ScriptedTransport
+) -> None:
+    """One extension object, two apps: each has its configuration, its ledger, its visitors."""
+    partnerstack = TravellingPartnerStack(clock, transport)
+    one = Flask("one", instance_path=str(tmp_path / "one"))
+    two = Flask("two", instance_path=str(tmp_path / "two"))
+    for app, engine in ((one, "none"), (two, "inline")):
+        app.config.update(PARTNERSTACK_TOKEN=app.name, PARTNERSTACK_ENGINE=engine)
+        app.config["PARTNERSTACK_XID_PARAMS"] = f"{app.name}_click"
+        partnerstack.init_app(app)
+    with two.test_request_context("/?two_click=ClickOfTheSecond&one_click=ClickOfTheFirst"):
+        entry = track_conversion("acme")
+    assert entry is not None
+    assert entry.xid == "ClickOfTheSecond"
+    assert [r.headers["Authorization"] for r in transport.requests] == ["Bearer two"]
+    assert get_state(one).ledger.entries() == []
+    for app in (one, two):
+        get_state(app).ledger.close()
+
+
+def test_an_app_that_is_dropped_is_let_go(tmp_path: Path) -> None:
+    """The extension keeps no app alive: test-suites build thousands."""
+    partnerstack = PartnerStack()
+    app = Flask("app", instance_path=str(tmp_path))
+    partnerstack.init_app(app)
+    reference = weakref.ref(app)
+    del app
+    gc.collect()
+    assert reference() is None
+
+
+def test_inline_delivers_in_the_request(make_app: MakeApp, transport: ScriptedTransport) -> None:
+    """With ENGINE="inline" the conversion is delivered when the call comes back."""
+    app = make_app(ENGINE="inline")
+    sign_up(app)
+    assert get_state(app).ledger.get("acme").status is Status.DELIVERED
+    assert len(transport.requests) == 1
+
+
+def test_the_default_engine_delivers_in_the_background(make_app: MakeApp) -> None:
+    """A thread of the process that recorded delivers, and the fate is signalled from there."""
+    app = make_app(ENGINE="thread")
+    heard = threading.Event()
+
+    def receive(sender: Flask, entry: Entry) -> None:
+        if sender is app and entry.status is Status.DELIVERED:
+            heard.set()
+
+    with signals.conversion_delivered.connected_to(receive):
+        sign_up(app)
+        assert heard.wait(10.0)
+
+
+def test_the_first_request_wakes_the_engine(make_app: MakeApp) -> None:
+    """Any request does, so that a restarted process finds what was left behind."""
+    app = make_app(ENGINE="thread")
+    engine = get_state(app).engine
+    assert not engine.awake
+    app.test_client().get("/nowhere")
+    assert engine.awake
+
+
+def test_fates_are_signalled_with_their_facts(
+    make_app: MakeApp, transport: ScriptedTransport
+) -> None:
+    """Postponed says until when, buried says why; the app context is there for receivers."""
+    app = make_app(ENGINE="inline")
+    heard: dict[str, object] = {}
+
+    def postponed(_sender: Flask, entry: Entry, due: object) -> None:
+        heard["due"] = due == entry.due_at and get_state().ledger.get("acme") == entry
+
+    def buried(_sender: Flask, entry: Entry, reason: str) -> None:
+        heard["buried"] = (entry.customer_key, reason)
+
+    transport.answers = [Response(429, {"Retry-After": "60"}), Response(200), Response(400)]
+    with (
+        signals.conversion_postponed.connected_to(postponed),
+        signals.conversion_buried.connected_to(buried),
+    ):
+        sign_up(app, "acme")
+        sign_up(app, "good")
+        sign_up(app, "other")
+    assert heard["due"] is True
+    assert heard["buried"] == ("other", "rejected: HTTP 400: turned away for good")
+
+
+# --- testing ------------------------------------------------------------------------------------
+
+
+def test_nothing_leaves_the_machine_while_testing(
+    make_app: MakeApp, transport: ScriptedTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``app.testing``, set after the factory: parked with the reason, said, and sent nowhere."""
+    app = make_app(ENGINE="inline")
+    app.testing = True
+    sign_up(app)
+    entry = get_state(app).ledger.get("acme")
+    assert (entry.status, entry.reason, entry.due_at) == (Status.PENDING, "testing", None)
+    assert transport.requests == []
+    assert "testing" in caplog.text
+
+
+def test_the_sandbox_is_spoken_to_while_testing(
+    make_app: MakeApp, transport: ScriptedTransport
+) -> None:
+    """A loopback host is where tests are meant to send."""
+    app = make_app(ENGINE="inline", CONVERSION_URL="http://127.0.0.1:8787/conversion/xid")
+    app.testing = True
+    sign_up(app)
+    assert len(transport.requests) == 1
+
+
+# --- start-up -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("TOKEN", "sk_live"), ("ENGINE", "celerry"), ("LEDGER_URL", "nonsense"), ("TIMEOUT", "fast")],
+)
+def test_a_bad_value_stops_the_start(make_app: MakeApp, key: str, value: str) -> None:
+    """The error comes from ``init_app`` and names the key as it was typed."""
+    with pytest.raises(ConfigurationError, match=f"PARTNERSTACK_{key}"):
+        make_app(**{key: value})
+
+
+def test_an_instance_folder_that_cannot_be_stops_the_start(tmp_path: Path) -> None:
+    """A ledger that could never be written is found at start-up, not at the first signup."""
+    (tmp_path / "file").write_text("in the way")
+    app = Flask("app", instance_path=str(tmp_path / "file" / "instance"))
+    with pytest.raises(ConfigurationError, match=r"PARTNERSTACK_LEDGER_URL.*instance_path"):
+        PartnerStack(app)
+
+
+def test_a_ledger_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    """Something else in the ledger's place is found at start-up, too."""
+    (tmp_path / "partnerstack.db").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        PartnerStack(Flask("app", instance_path=str(tmp_path)))
+
+
+def test_the_start_says_where_the_ledger_lies(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One INFO line with the place; a password in it is hidden."""
+    caplog.set_level(logging.INFO)
+    make_app(LEDGER_URL="postgresql+psycopg://app:hunter2@127.0.0.1/ledger")
+    assert "The ledger lies at postgresql+psycopg://app:***@127.0.0.1/ledger." in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_ledger_in_memory_is_warned_of(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What will not outlive the process is said to."""
+    make_app(LEDGER_URL="sqlite://")
+    assert "will not outlive" in caplog.text
+
+
+def test_no_token_is_said_at_the_start(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    """The first log lines say that conversions will be parked, and by which key."""
+    make_app(TOKEN=None)
+    assert "PARTNERSTACK_TOKEN is not set" in caplog.text
+
+
+def test_switched_off_is_said_once(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    """ENABLED=False is said at the start and asks for no folder."""
+    app = make_app(ENABLED=False)
+    app.test_client().get("/")
+    assert caplog.text.count("PARTNERSTACK_ENABLED is False") == 1
+    assert not Path(app.instance_path).exists()
+
+
+def test_conversions_flow_when_the_token_is_there(
+    tmp_path: Path, clock: Clock, transport: ScriptedTransport
+) -> None:
+    """What was parked without a token is delivered after a restart with one."""
+    without = Flask("app", instance_path=str(tmp_path))
+    without.config["PARTNERSTACK_ENGINE"] = "none"
+    TravellingPartnerStack(clock, transport).init_app(without)
+    sign_up(without)
+    get_state(without).ledger.close()
+
+    restarted = Flask("app", instance_path=str(tmp_path))
+    restarted.config.update(PARTNERSTACK_ENGINE="none", PARTNERSTACK_TOKEN="token")
+    TravellingPartnerStack(clock, transport).init_app(restarted)
+    state = get_state(restarted)
+    assert state.dispatcher.run_pass() == 1
+    entry = state.ledger.get("acme")
+    assert (entry.status, entry.reason) == (Status.DELIVERED, None)
+    state.ledger.close()

@@ -1,0 +1,469 @@
+"""``track_signup`` and ``set_customer``: who is credited, and who is not."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Blueprint
+from flask import Flask
+from flask import Response
+from flask import flash
+from flask import redirect
+from flask import request
+from flask.testing import FlaskClient
+from flask.typing import ResponseReturnValue
+from flask.views import MethodView
+
+from flask_partnerstack import Entry
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import set_customer
+from flask_partnerstack import signals
+from flask_partnerstack import track_signup
+from flask_partnerstack._state import get_state
+from tests.kit import XID
+
+MakeApp = Callable[..., Flask]
+View = Callable[..., Any]
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A visitor who came by a partner's link."""
+    client = app.test_client()
+    client.set_cookie("ps_xid", XID)
+    return client
+
+
+def keys(app: Flask) -> list[str]:
+    return [entry.customer_key for entry in get_state(app).ledger.entries()]
+
+
+def route(app: Flask, view: View, rule: str = "/signup") -> None:
+    app.add_url_rule(rule, view_func=view, methods=["GET", "POST", "PUT"])
+
+
+def test_a_signup_is_recorded(app: Flask, client: FlaskClient) -> None:
+    """The view says who signed up and redirects: that customer is credited to the click."""
+
+    @track_signup
+    def signup() -> ResponseReturnValue:
+        set_customer("acme", email="jo@acme.com", name="Jo")
+        return redirect("/welcome")
+
+    route(app, signup)
+    assert client.post("/signup").status_code == 302
+    entry = get_state(app).ledger.get("acme")
+    assert entry.xid == XID
+    assert get_state(app).ledger.conversion_of(entry).name == "Jo"
+
+
+def test_what_is_not_said_comes_from_the_request(app: Flask, client: FlaskClient) -> None:
+    """The click's sub IDs and the visitor's browser are there without being asked for."""
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme")
+        return "ok"
+
+    route(app, signup)
+    client.post("/signup?ps_xid=FreshClick1234&sid=news", headers={"User-Agent": "Firefox"})
+    ledger = get_state(app).ledger
+    conversion = ledger.conversion_of(ledger.get("acme"))
+    assert (conversion.sub_ids, conversion.user_agent) == (("news",), "Firefox")
+
+
+def test_a_visitor_whom_nobody_referred_is_not(app: Flask) -> None:
+    """The same view records nothing for somebody who came by himself."""
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme")
+        return "welcome"
+
+    route(app, signup)
+    assert app.test_client().post("/signup").status_code == 200
+    assert keys(app) == []
+
+
+def test_a_form_shown_again_credits_nobody(app: Flask, client: FlaskClient) -> None:
+    """Neither the empty form nor the one with errors calls ``set_customer``."""
+
+    @track_signup
+    def signup() -> str:
+        if request.form.get("name"):
+            set_customer("acme")
+        return "form"
+
+    route(app, signup)
+    client.get("/signup")
+    client.post("/signup", data={"name": ""})
+    assert keys(app) == []
+
+
+def test_a_double_submit_credits_once(app: Flask, client: FlaskClient) -> None:
+    """The same customer twice is one entry."""
+
+    @track_signup
+    def signup() -> ResponseReturnValue:
+        set_customer("acme")
+        return redirect("/welcome")
+
+    route(app, signup)
+    client.post("/signup")
+    client.post("/signup")
+    assert keys(app) == ["acme"]
+
+
+def test_a_view_that_fails_credits_nobody(app: Flask, client: FlaskClient) -> None:
+    """An exception of the view passes through untouched, and nothing is recorded."""
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme")
+        raise LookupError("the database of users")
+
+    route(app, signup)
+    assert client.post("/signup").status_code == 500
+    app.testing = True
+    with pytest.raises(LookupError, match="the database of users"):
+        client.post("/signup")
+    assert keys(app) == []
+
+
+@pytest.mark.parametrize("status", [400, 409, 422, 500])
+def test_an_answer_of_400_or_more_credits_nobody(
+    app: Flask, client: FlaskClient, status: int
+) -> None:
+    """The view said who, and then answered that it did not work out."""
+
+    @track_signup
+    def signup() -> ResponseReturnValue:
+        set_customer("acme")
+        return "no", status
+
+    route(app, signup)
+    client.post("/signup")
+    assert keys(app) == []
+
+
+def test_the_finished_response_counts(make_app: MakeApp) -> None:
+    """A hook that turns the answer into an error, a failed commit for one, credits nobody."""
+    app = make_app()
+
+    @app.after_request
+    def fail(response: Response) -> Response:
+        return Response("commit failed", 500) if request.path == "/signup" else response
+
+    @track_signup
+    def signup() -> ResponseReturnValue:
+        set_customer("acme")
+        return redirect("/welcome")
+
+    route(app, signup)
+    client = app.test_client()
+    client.set_cookie("ps_xid", XID)
+    client.post("/signup")
+    assert keys(app) == []
+
+
+def test_the_last_call_wins(app: Flask, client: FlaskClient) -> None:
+    """A view that changes its mind is believed."""
+
+    @track_signup
+    def signup() -> str:
+        set_customer("first")
+        set_customer("second")
+        return "ok"
+
+    route(app, signup)
+    client.post("/signup")
+    assert keys(app) == ["second"]
+
+
+# --- customer= and success= ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "credited"),
+    [
+        ("POST", ("created", 201), True),
+        ("PUT", ("created", 201), True),
+        ("POST", ("", 302, {"Location": "/welcome"}), True),
+        ("POST", ("", 303, {"Location": "https://app.acme.com/welcome"}), True),
+        ("POST", ("", 302, {"Location": "/signup"}), False),
+        ("POST", ("", 302, {"Location": "/signup?error=taken"}), False),
+        ("POST", ("", 302, {"Location": "http://localhost/signup"}), False),
+        ("POST", ("", 302, {"Location": "?again"}), False),
+        ("POST", ("", 302), False),
+        ("POST", ("form", 200), False),
+        ("POST", ("no", 422), False),
+        ("GET", ("created", 201), False),
+        ("GET", ("", 302, {"Location": "/welcome"}), False),
+    ],
+)
+def test_customer_is_asked_when_it_looks_like_success(
+    app: Flask, client: FlaskClient, method: str, answer: Any, credited: bool
+) -> None:
+    """An unsafe request that was answered with 201 or a redirect elsewhere, and no other."""
+    view = track_signup(customer=lambda: {"customer_key": "acme"})(lambda: answer)
+    app.add_url_rule("/signup", "signup", view, methods=["GET", "POST", "PUT"])
+    client.open("/signup", method=method)
+    assert keys(app) == (["acme"] if credited else [])
+
+
+def test_taken_and_back_to_the_form_credits_nobody(app: Flask, client: FlaskClient) -> None:
+    """A flashed error and a redirect to the form itself is no signup."""
+    app.secret_key = "s"
+
+    @track_signup(customer=lambda: {"customer_key": "acme"})
+    def signup() -> ResponseReturnValue:
+        flash("That name is taken.")
+        return redirect(request.url)
+
+    route(app, signup)
+    assert client.post("/signup").status_code == 302
+    assert keys(app) == []
+
+
+def test_customer_may_say_nobody(app: Flask, client: FlaskClient) -> None:
+    """``None`` is nobody: find-or-create found one."""
+    view = track_signup(customer=lambda: None)(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client.post("/signup")
+    assert keys(app) == []
+
+
+def test_success_replaces_the_rule(app: Flask, client: FlaskClient) -> None:
+    """An endpoint that answers 200 with JSON says itself what success is."""
+
+    def succeeded(response: Response) -> bool:
+        return bool(response.get_json()["ok"])
+
+    @track_signup(customer=lambda: {"customer_key": request.args["key"]}, success=succeeded)
+    def signup() -> ResponseReturnValue:
+        return {"ok": request.args["key"] == "good"}
+
+    route(app, signup)
+    client.post("/signup?key=bad")
+    client.post("/signup?key=good")
+    assert keys(app) == ["good"]
+
+
+def test_set_customer_needs_no_rule(app: Flask, client: FlaskClient) -> None:
+    """Who called ``set_customer`` is believed before ``customer=`` is asked."""
+
+    @track_signup(customer=lambda: {"customer_key": "asked"})
+    def signup() -> str:
+        set_customer("said")
+        return "ok"
+
+    route(app, signup)
+    client.post("/signup")
+    assert keys(app) == ["said"]
+
+
+# --- every kind of view -------------------------------------------------------------------------
+
+
+def test_async_views_are_tracked(app: Flask, client: FlaskClient) -> None:
+    """An ``async def`` view, with ``customer`` and ``success`` async as well."""
+
+    async def customer() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"customer_key": "acme", "name": "Jo"}
+
+    async def success(response: Response) -> bool:
+        await asyncio.sleep(0)
+        return response.status_code == 200
+
+    @track_signup(customer=customer, success=success)
+    async def signup() -> str:
+        await asyncio.sleep(0)
+        return "ok"
+
+    route(app, signup)
+    assert client.post("/signup").text == "ok"
+    assert keys(app) == ["acme"]
+
+
+def test_an_async_view_says_who(app: Flask, client: FlaskClient) -> None:
+    """``set_customer`` works in the loop's thread, too; an exception there credits nobody."""
+
+    @track_signup
+    async def signup() -> ResponseReturnValue:
+        set_customer(request.args["key"])
+        if request.args["key"] == "bad":
+            raise LookupError
+        return redirect("/welcome")
+
+    route(app, signup)
+    client.post("/signup?key=good")
+    client.post("/signup?key=bad")
+    assert keys(app) == ["good"]
+
+
+def test_class_based_views_are_tracked(app: Flask, client: FlaskClient) -> None:
+    """By ``decorators`` on the class, and by the decorator on one method."""
+
+    class Whole(MethodView):
+        decorators = [track_signup]  # noqa: RUF012 - Flask's own way to write it
+
+        def post(self) -> str:
+            set_customer("whole")
+            return "ok"
+
+    class OneMethod(MethodView):
+        @track_signup
+        def post(self, name: str) -> str:
+            set_customer(name)
+            return "ok"
+
+    app.add_url_rule("/whole", view_func=Whole.as_view("whole"))
+    app.add_url_rule("/one/<name>", view_func=OneMethod.as_view("one"))
+    client.post("/whole")
+    client.post("/one/method")
+    assert sorted(keys(app)) == ["method", "whole"]
+
+
+def test_blueprints_and_the_objects_own_decorator(app: Flask, client: FlaskClient) -> None:
+    """As README writes it: a blueprint's route over the extension object's decorator."""
+    partnerstack = PartnerStack()
+    bp = Blueprint("auth", __name__, url_prefix="/auth")
+
+    @bp.route("/signup", methods=["GET", "POST"])
+    @partnerstack.track_signup
+    def signup() -> ResponseReturnValue:
+        partnerstack.set_customer("acme")
+        return redirect("/welcome")
+
+    app.register_blueprint(bp)
+    client.post("/auth/signup")
+    assert keys(app) == ["acme"]
+
+
+def test_the_view_stays_what_it_is() -> None:
+    """Name, docstring and signature are kept, and an async view stays one."""
+
+    def signup(plan: str, *, coupon: str = "") -> str:
+        """Sign somebody up."""
+        return plan + coupon
+
+    async def later() -> None: ...
+
+    decorated = track_signup(signup)
+    assert (decorated.__name__, decorated.__doc__) == ("signup", "Sign somebody up.")
+    assert inspect.signature(decorated) == inspect.signature(signup)
+    assert inspect.iscoroutinefunction(track_signup(later))
+
+
+# --- never in the way ---------------------------------------------------------------------------
+
+
+def test_set_customer_outside_a_decorated_view_is_said(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An ERROR line names the mistake; nothing is recorded and nothing raises."""
+
+    def signup() -> str:
+        set_customer("acme")
+        return "ok"
+
+    route(app, signup)
+    assert client.post("/signup").text == "ok"
+    with app.app_context():
+        set_customer("acme")
+    assert keys(app) == []
+    assert caplog.text.count("outside a view decorated") == 2
+
+
+@pytest.mark.parametrize("key", [None, "", True])
+def test_a_bad_key_is_logged_and_signalled(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, key: Any
+) -> None:
+    """The signup goes on; the log has the click to repair it by, and the app is told."""
+    heard: list[tuple[Entry | None, str]] = []
+
+    def receive(_sender: Flask, entry: Entry | None, reason: str) -> None:
+        heard.append((entry, reason))
+
+    @track_signup
+    def signup() -> str:
+        set_customer(key)
+        return "ok"
+
+    route(app, signup)
+    with signals.conversion_skipped.connected_to(receive):
+        assert client.post("/signup").text == "ok"
+    assert [entry for entry, _ in heard] == [None]
+    assert "customer_key" in heard[0][1]
+    assert XID in caplog.records[-1].getMessage()
+    assert caplog.records[-1].levelno == logging.ERROR
+
+
+def test_a_bad_optional_field_is_left_out(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The conversion is recorded without it, and the log names it."""
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme", email="x" * 10_000, name="Jo")
+        return "ok"
+
+    route(app, signup)
+    client.post("/signup")
+    state = get_state(app)
+    conversion = state.ledger.conversion_of(state.ledger.get("acme"))
+    assert (conversion.email, conversion.name) == (None, "Jo")
+    assert "email: expected" in caplog.text
+
+
+def test_a_misspelt_field_is_left_out_by_name(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``customer=`` may return what we do not know: said, and the rest recorded."""
+    view = track_signup(customer=lambda: {"customer_key": "acme", "e_mail": "x"})(
+        lambda: ("created", 201)
+    )
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client.post("/signup")
+    assert keys(app) == ["acme"]
+    assert "e_mail: expected one of" in caplog.text
+
+
+def test_hooks_that_raise_cost_no_signup(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ``customer`` that fails is logged with its traceback, and the visitor sees the page."""
+
+    def customer() -> dict[str, Any]:
+        raise LookupError("who?")
+
+    view = track_signup(customer=customer)(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    assert client.post("/signup").status_code == 201
+    assert "LookupError: who?" in caplog.text
+
+
+def test_a_ledger_that_fails_costs_no_signup(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The signup goes on; the ERROR line has what is needed to record it by hand."""
+    app = make_app(LEDGER_URL="sqlite:///unfurnished.db")
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme")
+        return "ok"
+
+    route(app, signup)
+    client = app.test_client()
+    client.set_cookie("ps_xid", XID)
+    assert client.post("/signup").text == "ok"
+    assert "NOT recorded: customer acme, xid Kvx64pph9uhCju" in caplog.text
+    assert "init-db" in caplog.text
