@@ -1,0 +1,1 @@
+"""Complete programs that use Flask-PartnerStack. Each runs as it is."""
