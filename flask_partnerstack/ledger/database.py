@@ -84,6 +84,7 @@ class Database:
         self._embedded = embedded
         self._engine = _engine(url)
         self._prepared = False
+        self._process = os.getpid()
         self._locks: dict[str, threading.Lock] = {}
         self._abandoned: list[Pool] = []
         self._guard = _guard_for(url)
@@ -144,6 +145,7 @@ class Database:
         if self._guard is not None:
             self._guard.forget()
         self._prepared = False
+        self._process = os.getpid()
         self._locks = {}
 
     @contextmanager
@@ -172,6 +174,8 @@ class Database:
     @contextmanager
     def _speaking(self) -> Iterator[None]:
         with self._told():
+            if os.getpid() != self._process:  # uWSGI forks without a word to the interpreter
+                self.after_fork_in_child()
             if not self._prepared:
                 self._prepare()
             elif self._guard is not None and self._guard.look() is not Condition.WELL:

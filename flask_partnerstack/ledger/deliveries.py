@@ -46,6 +46,7 @@ Clock = Callable[[], datetime]
 CLOCK_SKEW = timedelta(minutes=1)
 
 _MISSES = "misses"
+_UNCLEAR_MISSES = "unclear_misses"
 _READ_BACK = "read_back"
 _DATABASE_NOW = select(type_coerce(CurrentMoment(), Moment))
 _NEXT_DUE = select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
@@ -288,6 +289,7 @@ class Deliveries:
             hold_facts(conn)
             write_fact(conn, _pair_fact(public_key), self._now(conn).isoformat())
             erase_fact(conn, _MISSES)
+            erase_fact(conn, _UNCLEAR_MISSES)
             before = _read_back(conn)
             _write_read_back(conn, max(before, took) if late else min(before, took))
 
@@ -304,8 +306,19 @@ class Deliveries:
         """
         with self._database.write() as conn:
             hold_facts(conn)
-            write_fact(conn, _MISSES, str(int(read_fact(conn, _MISSES) or 0) + 1))
+            _count(conn, _MISSES)
             _write_read_back(conn, max(_read_back(conn), at_least))
+
+    def note_unclear_miss(self) -> None:
+        """Count one more unclear entry that a look-up did not find."""
+        with self._database.write() as conn:
+            hold_facts(conn)
+            _count(conn, _UNCLEAR_MISSES)
+
+    def unclear_misses(self) -> int:
+        """Return how many unclear entries were not found since anything was."""
+        with self._database.read() as conn:
+            return int(read_fact(conn, _UNCLEAR_MISSES) or 0)
 
     def read_back(self) -> timedelta:
         """Return how long after it was sent a customer may take to appear, as seen lately."""
@@ -326,6 +339,10 @@ class Deliveries:
         if self._database.is_sqlite:
             return self._clock()
         return conn.scalars(_DATABASE_NOW).one()
+
+
+def _count(conn: Connection, name: str) -> None:
+    write_fact(conn, name, str(int(read_fact(conn, name) or 0) + 1))
 
 
 def _read_back(conn: Connection) -> timedelta:
