@@ -17,6 +17,8 @@ from . import capture
 from . import signals
 from . import signup
 from . import tracking
+from ._db import database_of
+from ._db import join_metadata
 from ._state import EXTENSION
 from ._state import State
 from .dispatcher import Dispatcher
@@ -28,9 +30,11 @@ from .engines import RequestEngine
 from .engines import ThreadEngine
 from .engines import threads_stand_still
 from .errors import ConfigurationError
+from .ledger import LEDGER_URL
 from .ledger import Database
 from .ledger import Ledger
 from .ledger import Place
+from .ledger import Storage
 from .ledger import utcnow
 from .referral import Attribution
 from .settings import DEADLINE
@@ -52,25 +56,32 @@ class PartnerStack:
     """Captures PartnerStack referrals and reports conversions, for any number of apps.
 
     :param app: registered at once when given; else call :meth:`init_app` in the factory.
+    :param db: a Flask-SQLAlchemy (3, or Lite) object, so that the ledger lies in the app's own
+        database. Its tables join ``db.metadata`` at once.
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(self, app: Flask | None = None, *, db: Any = None) -> None:
+        self._db = db
+        if db is not None:
+            join_metadata(db)
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask) -> None:
+    def init_app(self, app: Flask, *, db: Any = None) -> None:
         """Register ``app``. Opens no database and starts no thread.
 
+        :param db: as for the constructor, for this app. ``db.init_app`` may come later.
         :raises ConfigurationError: naming the key that has a bad value, and what was expected.
         :raises RuntimeError: the app is registered already.
         """
         _refuse_second(app)
         settings = Settings.from_mapping(app.config)
-        place = Place.of(settings.ledger_url, app.instance_path)
+        db = self._db if db is None else db
+        place = _place_of(app, settings, db)
         if settings.enabled:
             _check_place(place)
 
-        state = self._build(app, settings, place)
+        state = self._build(app, settings, place, db)
         app.extensions[EXTENSION] = state
         _hook(app, state)
         _say(state)
@@ -87,8 +98,8 @@ class PartnerStack:
         """Return what carries requests; a subclass may carry them elsewhere."""
         return HTTPTransport(settings.timeout)
 
-    def _build(self, app: Flask, settings: Settings, place: Place) -> State:
-        database = Database(place.url, embedded=place.embedded)
+    def _build(self, app: Flask, settings: Settings, place: Place, db: Any) -> State:
+        database = _database_of(app, place, db)
         ledger = Ledger(database, lease=settings.lease, clock=self.clock)
         engine = _engine_name(settings)
         dispatcher = Dispatcher(
@@ -134,6 +145,23 @@ def _refuse_second(app: Flask) -> None:
         raise RuntimeError(
             f"The app {app.name!r} was given to PartnerStack.init_app before. Call it once."
         )
+
+
+def _place_of(app: Flask, settings: Settings, db: Any) -> Place:
+    if db is None:
+        return Place.of(settings.ledger_url, app.instance_path)
+    if settings.ledger_url is not None:
+        raise ConfigurationError(
+            LEDGER_URL, "expected this key or db=, not both: the ledger lies in one database."
+        )
+    join_metadata(db)
+    return Place.of_app(app.instance_path)
+
+
+def _database_of(app: Flask, place: Place, db: Any) -> Storage:
+    if place.url is None:
+        return database_of(app, db)
+    return Database(place.url, embedded=place.embedded)
 
 
 def _check_place(place: Place) -> None:

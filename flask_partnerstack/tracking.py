@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
 
+from flask import Flask
 from flask import has_request_context
 from flask import request
 
@@ -29,6 +32,9 @@ from .ledger import Entry
 from .ledger import Recorded
 from .referral import EMPTY
 from .referral import Referral
+
+if TYPE_CHECKING:
+    from .ledger.joined import Joinable
 
 log = logging.getLogger("flask_partnerstack")
 
@@ -58,6 +64,7 @@ def track_conversion(
     meta: Mapping[str, Any] | None = None,
     xid: str | None = None,
     referral: Referral | _FromRequest | None = FROM_REQUEST,
+    session: Joinable | None = None,
 ) -> Entry | None:
     """Record durably that a referred visitor became a customer; it is delivered soon after.
 
@@ -74,8 +81,12 @@ def track_conversion(
     :param xid: the click, when you have stored it. Nothing is taken from this request then,
         because an admin's or a webhook's request is somebody else's.
     :param referral: the referral, when you have stored it, likewise; ``None`` for none.
+    :param session: a SQLAlchemy ``Session``, ``scoped_session`` or ``Connection`` of the ledger's
+        database: the conversion is written in its transaction, so that your signup and it are
+        committed together or not at all. It is delivered after your commit.
     :raises InvalidConversion: naming the argument that cannot be reported.
     :raises LedgerUnavailable: it could not be written down.
+    :raises sqlalchemy.exc.DBAPIError: with ``session``: whatever your database says, unchanged.
     """
     given = {
         "email": email,
@@ -97,7 +108,7 @@ def track_conversion(
         check_optional(given)
         return None
     filled = {**known, **{name: value for name, value in given.items() if value is not None}}
-    return _record(state, Conversion.of(customer_key=customer_key, **filled))
+    return _record(state, Conversion.of(customer_key=customer_key, **filled), session)
 
 
 def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
@@ -176,23 +187,26 @@ def _known_of_request(state: State) -> dict[str, Any]:
 # --- writing it down ----------------------------------------------------------------------------
 
 
-def _record(state: State, conversion: Conversion) -> Entry:
+def _record(state: State, conversion: Conversion, session: Joinable | None) -> Entry:
     _warn_of_email(state, conversion.customer_key)
     reason = PARKED if state.settings.token is None else None
+    announce = partial(_announce, state, this_app(), reason)
+    if session is not None:
+        return state.ledger.record_in(session, conversion, reason=reason, then=announce).entry
     recorded = state.ledger.record(conversion, reason=reason)
     if recorded.new:
-        _announce(state, recorded, reason)
+        announce(recorded)
     return recorded.entry
 
 
-def _announce(state: State, recorded: Recorded, reason: str | None) -> None:
+def _announce(state: State, app: Flask, reason: str | None, recorded: Recorded) -> None:
     entry = recorded.entry
     log.info(
         "Recorded entry %s: customer %s, xid %s.", entry.id, masked(entry.customer_key), entry.xid
     )
     if reason is not None:
         log.warning("Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.", entry.id)
-    signals.send(signals.conversion_recorded, this_app(), entry=entry)
+    signals.send(signals.conversion_recorded, app, entry=entry)
     state.engine.nudge()
 
 

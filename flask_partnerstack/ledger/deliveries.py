@@ -16,7 +16,6 @@ from sqlalchemy import select
 from sqlalchemy import type_coerce
 
 from . import claims
-from .database import Database
 from .entry import Attempt
 from .entry import Claim
 from .entry import Entry
@@ -36,6 +35,7 @@ from .pause import read_pause
 from .pause import read_resumed_at
 from .pause import read_streak
 from .pause import write_pause
+from .storage import Storage
 from .tables import CurrentMoment
 from .tables import Moment
 from .tables import entries
@@ -83,11 +83,16 @@ class Deliveries:
     :param clock: the time of day, aware; for tests.
     """
 
-    def __init__(self, database: Database, *, lease: timedelta, clock: Clock = utcnow) -> None:
+    def __init__(self, database: Storage, *, lease: timedelta, clock: Clock = utcnow) -> None:
         self._database = database
         self._lease = lease
         self._clock = clock
         self._latest: datetime | None = None
+
+    @property
+    def is_shared_connection(self) -> bool:
+        """Whether the ledger has one connection, which the app uses as well."""
+        return self._database.is_shared_connection
 
     # --- delivering -----------------------------------------------------------------------------
 
