@@ -31,7 +31,7 @@ def join_metadata(db: Any) -> None:
 
     :raises ConfigurationError: it is no ``db`` object that we know.
     """
-    if not hasattr(db, "engine") or not hasattr(db, "session"):
+    if not hasattr(type(db), "engine"):  # of the class: on the object it would ask for an app
         raise ConfigurationError(
             "db",
             "expected the SQLAlchemy object of Flask-SQLAlchemy or Flask-SQLAlchemy-Lite, got a "

@@ -106,6 +106,8 @@ def track_conversion(
         # first that pays.
         check_customer_key(customer_key)
         check_optional(given)
+        if session is not None and state.settings.enabled:
+            state.ledger.join(session)
         return None
     filled = {**known, **{name: value for name, value in given.items() if value is not None}}
     return _record(state, Conversion.of(customer_key=customer_key, **filled), session)

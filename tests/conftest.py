@@ -13,6 +13,15 @@ from flask_partnerstack._state import get_state
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.kit import TravellingPartnerStack
+from tests.servers import Servers
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The database servers of this machine."""
+    servers = Servers()
+    yield servers
+    servers.close()
 
 
 @pytest.fixture

@@ -98,7 +98,8 @@ class AppDatabase:
         """
         with self._speaking(), self._connect() as conn, conn.begin():
             self._take_write_lock(conn)
-            yield conn
+            with _bounded(conn):
+                yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -140,7 +141,8 @@ class AppDatabase:
             if not self._prepared:
                 with self._connect() as conn, conn.begin():
                     schema.check(conn)
-                self._make_hold()
+                if not self.is_sqlite:  # where no row is held
+                    self._make_hold()
                 self._prepared = True
 
     def _make_hold(self) -> None:
@@ -179,6 +181,26 @@ class AppDatabase:
         if self.is_shared_connection or sqlite.is_legacy(theirs):
             return True  # it begins with the first write and not before
         return not sqlite.can_write(self._engine, within=SUSPICIOUS_WAIT)
+
+
+@contextmanager
+def _bounded(conn: Connection) -> Iterator[None]:
+    """Bound how long a statement waits for a row that somebody else holds, for our block only."""
+    bound, unbound = _BOUNDS.get(conn.dialect.name, ("", ""))
+    if bound:
+        conn.exec_driver_sql(bound)
+    yield
+    if unbound:
+        conn.exec_driver_sql(unbound)
+
+
+_MYSQL_BOUND = ("SET innodb_lock_wait_timeout = 2", "SET innodb_lock_wait_timeout = DEFAULT")
+#: What bounds a wait, and what takes it back where the transaction's end does not.
+_BOUNDS = {
+    "postgresql": ("SET LOCAL lock_timeout = 2500", ""),
+    "mysql": _MYSQL_BOUND,
+    "mariadb": _MYSQL_BOUND,
+}
 
 
 def _suited(engine: Engine) -> Engine:

@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,33 @@ def make_engine(url: URL) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name in _BOUND_LOCK_WAIT:
+        event.listen(engine, "connect", _bound_lock_wait(engine.dialect.name))
     return engine
+
+
+#: Bounds how long a statement waits for a row that somebody else holds: for ever on PostgreSQL,
+#: 50 seconds on MySQL and MariaDB unless told. A signup must not.
+_BOUND_LOCK_WAIT = {
+    "postgresql": "SET lock_timeout = 2500",
+    "mysql": "SET innodb_lock_wait_timeout = 2",
+    "mariadb": "SET innodb_lock_wait_timeout = 2",
+}
+
+
+def _bound_lock_wait(dialect: str) -> Callable[[Any, object], None]:
+    def bound(connection: Any, _record: object) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(_BOUND_LOCK_WAIT[dialect])
+        connection.commit()
+
+    return bound
+
+
+def _connect_options(url: URL) -> dict[str, Any]:
+    """Return how long a connection may take to come about, unless the URL says it."""
+    known = url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
+    return {"connect_timeout": 3} if known and "connect_timeout" not in url.query else {}
 
 
 def _options(url: URL) -> dict[str, Any]:
@@ -84,7 +111,7 @@ def _options(url: URL) -> dict[str, Any]:
         "pool_use_lifo": True,
     }
     if url.get_backend_name() != "sqlite":
-        return {**options, "pool_pre_ping": True}
+        return {**options, "pool_pre_ping": True, "connect_args": _connect_options(url)}
     if in_memory(url):
         # One connection, taken in turns: a second would be a second, empty ledger.
         options.update(pool_size=1, max_overflow=0)

@@ -102,7 +102,8 @@ class Deliveries:
             now = self._now(conn)
             due_at = conn.scalar(_NEXT_DUE)
             pause = read_pause(conn)
-        if self._was_set_back(now):
+            is_wrong = self._was_set_back(now) and self._is_ahead(conn, now, pause)
+        if is_wrong:
             self._mend_schedule()
             return self.outlook()
         due_in = None if due_at is None else (due_at - now).total_seconds()
@@ -112,6 +113,15 @@ class Deliveries:
         """Say whether the clock went back since the last look, or may have before the first."""
         before, self._latest = self._latest, now
         return before is None or now < before - CLOCK_SKEW
+
+    def _is_ahead(self, conn: Connection, now: datetime, pause: Pause | None) -> bool:
+        """Say whether anything was decided in a future that is no more.
+
+        Looked at before it is mended: on a server that would wait for rows which others hold.
+        """
+        if pause is not None and pause.decided_at > now + CLOCK_SKEW:
+            return True
+        return claims.is_ahead(conn, now, CLOCK_SKEW)
 
     def _mend_schedule(self) -> None:
         """Set right what was scheduled by a clock that was ahead of what it says now.
@@ -124,9 +134,6 @@ class Deliveries:
             now = self._now(conn)
             claims.mend_schedule(conn, now, CLOCK_SKEW)
             mend_pause(conn, now, CLOCK_SKEW)
-            for moment in (entries.c.first_attempt_at, entries.c.attempted_at):
-                ahead = entries.c.due_at.is_not(None) & (moment > now + CLOCK_SKEW)
-                conn.execute(entries.update().where(ahead).values({moment: now}))
 
     def now(self) -> datetime:
         """Return the time that leases and due times are held against."""

@@ -99,14 +99,24 @@ class Ledger(Deliveries):
         """
         from . import joined  # brings the ORM, which nobody else needs
 
-        conn = joined.connection_of(session)
-        if not self._database.holds(conn):
-            raise InvalidConversion("session", self._elsewhere(conn))
+        conn = self.join(session)
         self._database.check(conn)
         recorded = _insert_or_find(conn, _new_row(conversion, self._clock(), reason))
         if recorded.new:
             joined.when_committed(session, conn, recorded.entry.id, partial(then, recorded))
         return recorded
+
+    def join(self, session: Joinable) -> Connection:
+        """Return the connection of the caller's transaction. Writes nothing.
+
+        :raises InvalidConversion: ``session`` cannot be joined, or leads to another database.
+        """
+        from . import joined
+
+        conn = joined.connection_of(session)
+        if not self._database.holds(conn):
+            raise InvalidConversion("session", self._elsewhere(conn))
+        return conn
 
     def _elsewhere(self, conn: Connection) -> str:
         theirs = conn.engine.url.render_as_string(hide_password=True)
