@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from typing import Any
 
 import pytest
 from sqlalchemy import URL
@@ -38,7 +39,7 @@ class Servers:
 
     def _open(self, kind: str) -> Engine:
         url = make_url(_url(kind))
-        admin = create_engine(url, isolation_level="AUTOCOMMIT")
+        admin = create_engine(url, **_ADMIN)
         try:
             with admin.connect() as conn:
                 conn.exec_driver_sql(f"CREATE DATABASE {self._name}")
@@ -49,13 +50,17 @@ class Servers:
         if kind == "mariadb":
             return admin
         admin.dispose()  # of PostgreSQL's a schema is emptied from within its database
-        return create_engine(url.set(database=self._name), isolation_level="AUTOCOMMIT")
+        return create_engine(
+            url.set(database=self._name), isolation_level="AUTOCOMMIT", pool_pre_ping=True
+        )
 
     def close(self) -> None:
         """Drop the databases."""
         for kind, admin in self._admins.items():
             admin.dispose()
-            outside = create_engine(make_url(_url(kind)), isolation_level="AUTOCOMMIT")
+            outside = create_engine(
+                make_url(_url(kind)), isolation_level="AUTOCOMMIT", pool_pre_ping=True
+            )
             with outside.connect() as conn:
                 conn.exec_driver_sql(f"DROP DATABASE {self._name}{_FORCE[kind]}")
             outside.dispose()
@@ -66,6 +71,7 @@ def _url(kind: str) -> str:
     return os.environ.get(variable, default)
 
 
+_ADMIN: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_pre_ping": True}
 _EMPTY = {
     "postgresql": ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public"),
     "mariadb": ("DROP DATABASE {name}", "CREATE DATABASE {name}"),

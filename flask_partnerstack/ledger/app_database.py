@@ -154,12 +154,23 @@ class AppDatabase:
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
+        self._refuse_own_way()
         if self._suited is None:
             self._suited = _suited(self._engine)
         with self._suited.connect() as conn:
             if not _is_alive(conn):
                 conn.invalidate()  # it connects anew by itself
             yield conn
+
+    def _refuse_own_way(self) -> None:
+        """Keep off the one connection of a database in memory while the app has work in it.
+
+        Giving it back to its pool would roll that work back.
+        """
+        if self.is_shared_connection:
+            theirs = self._get_open()
+            if theirs is not None and theirs.in_transaction:
+                raise LedgerUnavailable(self.location, IN_ITS_OWN_WAY)
 
     # --- SQLite, whose writers are one at a time ------------------------------------------------
 
@@ -178,7 +189,7 @@ class AppDatabase:
         """
         if not theirs.in_transaction:
             return False
-        if self.is_shared_connection or sqlite.is_legacy(theirs):
+        if sqlite.is_legacy(theirs):
             return True  # it begins with the first write and not before
         return not sqlite.can_write(self._engine, within=SUSPICIOUS_WAIT)
 

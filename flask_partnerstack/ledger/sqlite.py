@@ -36,15 +36,16 @@ def begin_writing(conn: Connection) -> None:
 
 
 def can_write(engine: Engine, *, within: float) -> bool:
-    """Say whether the write lock can be had, tried for ``within`` seconds.
+    """Say whether a write could be committed, tried for ``within`` seconds.
 
-    By a connection of its own, because the busy timeout of the app's connections is the app's.
+    An exclusive lock is asked for, because without WAL a reader stands in the way of a commit. By
+    a connection of its own, because the busy timeout of the app's connections is the app's.
     """
     connect = engine.dialect.loaded_dbapi.connect
     args, options = engine.dialect.create_connect_args(engine.url)
     deadline = time.monotonic() + within
     with closing(connect(*args, **{**options, "timeout": 0.0, "isolation_level": None})) as driver:
-        act = partial(driver.execute, "BEGIN IMMEDIATE")
+        act = partial(driver.execute, "BEGIN EXCLUSIVE")
         while not _succeeds(engine, act):
             if time.monotonic() >= deadline:
                 return False
