@@ -7,7 +7,7 @@ The house, from roof to ground. A file imports only from lower floors::
     capture | tracking              request → g → cookie; conversion → ledger → nudge
     _visit                          what one request says of the visitor's clicks
     _state | signals                what belongs to one app; past-tense facts
-    dispatcher | engines            what happens to what is due; who runs it, and when
+    dispatcher | engines | hooks    what happens to what is due; who runs it; the app's own say
     wire | ledger                   PartnerStack's API; the durable record
     conversion                      a referred visitor became a customer
     referral | settings | backoff   a click; the configuration; how long to wait

@@ -28,6 +28,9 @@ from .engines import RequestEngine
 from .engines import ThreadEngine
 from .engines import threads_stand_still
 from .errors import ConfigurationError
+from .hooks import ConsentHook
+from .hooks import Hooks
+from .hooks import SkipIfHook
 from .ledger import Database
 from .ledger import Ledger
 from .ledger import Place
@@ -55,6 +58,7 @@ class PartnerStack:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._hooks = Hooks()
         if app is not None:
             self.init_app(app)
 
@@ -78,6 +82,29 @@ class PartnerStack:
     track_conversion = staticmethod(tracking.track_conversion)
     track_signup = staticmethod(signup.track_signup)
     set_customer = staticmethod(signup.set_customer)
+
+    def consent(self, hook: ConsentHook) -> ConsentHook:
+        """Register the function that says whether a visitor has consented, for all apps.
+
+        It gets the purpose, ``"keep"`` (may we keep the click in your browser?) or ``"report"``
+        (may we tell PartnerStack of you?), and the :class:`Referral`; it returns ``True``,
+        ``False``, or ``None`` for not asked yet. Anything but ``True`` counts as no, for now:
+        nothing is kept, and a conversion is skipped until it is recorded again. For ``"report"``
+        look at ``referral.source``: where it is ``"stored"``, this request is not the customer's.
+
+        :raises RuntimeError: there is such a function already.
+        """
+        self._hooks.add_consent(hook)
+        return hook
+
+    def skip_if(self, hook: SkipIfHook) -> SkipIfHook:
+        """Register a function that may veto a conversion, for all apps.
+
+        It gets the :class:`Conversion` and returns the reason, or ``None`` to let it pass. What
+        it vetoes is in the ledger as ``skipped``. There may be several: the first reason counts.
+        """
+        self._hooks.add_skip_if(hook)
+        return hook
 
     def clock(self) -> datetime:
         """Return the time of day, aware; a subclass with another one travels in time."""
@@ -108,6 +135,7 @@ class PartnerStack:
             dispatcher=dispatcher,
             engine=_ENGINES[engine](settings, dispatcher),
             clock=self.clock,
+            hooks=self._hooks,
         )
 
 
@@ -161,7 +189,9 @@ def _hook(app: Flask, state: State) -> None:
         app.before_request(capture.disabled_hook)
         return
     app.before_request(capture.before_hook(state))
-    app.after_request(capture.after_hook(state))
+    # The last to see a response, whoever registered before us: what makes it public after us
+    # would share one visitor's click with everybody.
+    app.after_request_funcs.setdefault(None, []).insert(0, capture.after_hook(state))
 
 
 def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:

@@ -27,6 +27,7 @@ from .conversion import without_invalid
 from .errors import InvalidConversion
 from .ledger import Entry
 from .ledger import Recorded
+from .ledger import Status
 from .referral import EMPTY
 from .referral import Referral
 
@@ -62,8 +63,9 @@ def track_conversion(
     """Record durably that a referred visitor became a customer; it is delivered soon after.
 
     Returns the ledger's entry, or ``None`` when there is no click to report. A customer key has
-    one entry for ever: a second call returns the first one unchanged. Never waits for
-    PartnerStack and never raises for anything that PartnerStack does.
+    one entry for ever: a second call returns the first one unchanged, but for a skipped one,
+    which is asked again. Never waits for PartnerStack and never raises for anything that
+    PartnerStack does. What a hook vetoes comes back as a skipped entry.
 
     :param customer_key: your own stable ID of the customer, the same everywhere and for ever.
     :param origin: where they signed up; default: the request's host.
@@ -97,7 +99,8 @@ def track_conversion(
         check_optional(given)
         return None
     filled = {**known, **{name: value for name, value in given.items() if value is not None}}
-    return _record(state, Conversion.of(customer_key=customer_key, **filled))
+    conversion = Conversion.of(customer_key=customer_key, **filled)
+    return _record(state, conversion, _referral_of(conversion, xid, referral))
 
 
 def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
@@ -116,6 +119,15 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
     for complaint in complaints:
         log.error("A field of a conversion is left out. %s", complaint)
     track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
+
+
+def _referral_of(
+    conversion: Conversion, xid: str | None, referral: Referral | _FromRequest | None
+) -> Referral:
+    """Return the referral that is about to earn, for whoever is asked for consent."""
+    if xid is not None:
+        return Referral(conversion.xid, source="stored")
+    return referral if isinstance(referral, Referral) else current_visit().referral
 
 
 # --- what the request knows ---------------------------------------------------------------------
@@ -176,13 +188,27 @@ def _known_of_request(state: State) -> dict[str, Any]:
 # --- writing it down ----------------------------------------------------------------------------
 
 
-def _record(state: State, conversion: Conversion) -> Entry:
+def _record(state: State, conversion: Conversion, referral: Referral) -> Entry:
     _warn_of_email(state, conversion.customer_key)
-    reason = PARKED if state.settings.token is None else None
-    recorded = state.ledger.record(conversion, reason=reason)
-    if recorded.new:
-        _announce(state, recorded, reason)
+    veto = state.hooks.veto(conversion, referral)
+    parked = PARKED if state.settings.token is None else None
+    recorded = state.ledger.record(conversion, reason=veto or parked, skipped=veto is not None)
+    if recorded.new and recorded.entry.status is Status.SKIPPED:
+        _announce_skipped(recorded.entry)
+    elif recorded.new:
+        _announce(state, recorded, parked)
     return recorded.entry
+
+
+def _announce_skipped(entry: Entry) -> None:
+    log.info(
+        "Skipped entry %s: customer %s, xid %s: %s.",
+        entry.id,
+        masked(entry.customer_key),
+        entry.xid,
+        entry.reason,
+    )
+    signals.send(signals.conversion_skipped, this_app(), entry=entry, reason=entry.reason)
 
 
 def _announce(state: State, recorded: Recorded, reason: str | None) -> None:

@@ -50,17 +50,20 @@ class Ledger(Deliveries):
 
     # --- recording ------------------------------------------------------------------------------
 
-    def record(self, conversion: Conversion, *, reason: str | None = None) -> Recorded:
+    def record(
+        self, conversion: Conversion, *, reason: str | None = None, skipped: bool = False
+    ) -> Recorded:
         """Write ``conversion`` down durably, to be delivered.
 
         One customer key has one entry for ever: a second call returns the first entry, unchanged,
         but for a skipped one, which becomes pending.
 
         :param reason: why it will not be delivered just now, when that is known already.
+        :param skipped: it is never to be sent, for that reason.
         :raises LedgerUnavailable: when it could not be written.
         """
         now = self._clock()
-        values = _new_row(conversion, now, reason)
+        values = _new_row(conversion, now, reason, skipped=skipped)
         try:
             with self._database.write() as conn:
                 (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
@@ -72,7 +75,7 @@ class Ledger(Deliveries):
         with self._database.write() as conn:
             wanted = entries.c.customer_digest == values["customer_digest"]
             entry = claims.entry_of(conn.execute(select(entries).where(wanted)).one())
-            if entry.status is not Status.SKIPPED:
+            if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
                 return Recorded(entry, new=False)
             conn.execute(entries.update().where(entries.c.id == entry.id), values)
             return Recorded(claims.fetch(conn, entry.id), new=True)
@@ -190,13 +193,15 @@ class Ledger(Deliveries):
 _INSERT = entries.insert()
 
 
-def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[str, Any]:
+def _new_row(
+    conversion: Conversion, now: datetime, reason: str | None, *, skipped: bool = False
+) -> dict[str, Any]:
     return {
         "customer_digest": digest_of(conversion.customer_key),
         "customer_key": conversion.customer_key,
         "xid": conversion.xid,
         "partner_key": conversion.partner_key,
-        "status": Status.PENDING.value,
+        "status": (Status.SKIPPED if skipped else Status.PENDING).value,
         "reason": reason,
         "test": None,
         "attempts": 0,
@@ -206,9 +211,9 @@ def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[
         "first_attempt_at": None,
         "attempted_at": None,
         "sending_at": None,
-        "due_at": now,
+        "due_at": None if skipped else now,
         "scheduled_at": now,
-        "settled_at": None,
+        "settled_at": now if skipped else None,
         "lease": None,
         "payload": conversion.dumps(),
     }
@@ -216,7 +221,7 @@ def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[
 
 def _entry_from(values: Mapping[str, Any], entry_id: int) -> Entry:
     wanted = {name: values[name] for name in Entry.__dataclass_fields__ if name != "id"}
-    return Entry(id=entry_id, **{**wanted, "status": Status.PENDING})
+    return Entry(id=entry_id, **{**wanted, "status": Status(values["status"])})
 
 
 def _requeued(now: datetime) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Who referred this visitor: the value, where it is read, and which of several counts."""
 
+from .attribution import LONGEST_AGE as LONGEST_AGE
 from .attribution import Attribution as Attribution
 from .attribution import Clicks as Clicks
 from .cookies import THEIR_PREFIXES as THEIR_PREFIXES
