@@ -14,6 +14,7 @@ from werkzeug.local import LocalProxy
 
 from . import signals
 from ._state import State
+from ._state import get_state
 from ._state import this_app
 from ._visit import NOBODY
 from ._visit import Environ
@@ -23,6 +24,7 @@ from ._visit import look
 from .referral import EMPTY
 from .referral import Memory
 from .referral import Referral
+from .referral import decorate
 
 log = logging.getLogger("flask_partnerstack")
 
@@ -86,6 +88,20 @@ def after_hook(state: State) -> Callable[[Response], Response]:
 def disabled_hook() -> None:
     """Run before each request of an app with ``ENABLED=False``."""
     g.partnerstack = EMPTY
+
+
+def decorate_url(url: str, referral: Referral | None = None) -> str:
+    """Return ``url`` with the visitor's click in its query, for a hop that no cookie survives.
+
+    To another registrable domain of yours, for example, whose app keeps the click as if the
+    partner's link had led there. Without a click the URL comes back as it was. Decorate links to
+    your own sites only.
+
+    :param referral: somebody else's, one that you have stored.
+    """
+    settings = get_state().settings
+    found = current_visit().referral if referral is None else referral
+    return decorate(url, found, settings.xid_params[0], settings.partner_key_params[0])
 
 
 def _mentions(state: State) -> Callable[[str | None, str | None], bool]:

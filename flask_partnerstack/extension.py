@@ -16,6 +16,7 @@ from flask.cli import FlaskGroup
 from . import capture
 from . import signals
 from . import signup
+from . import snippet
 from . import tracking
 from ._state import EXTENSION
 from ._state import State
@@ -82,6 +83,7 @@ class PartnerStack:
     track_conversion = staticmethod(tracking.track_conversion)
     track_signup = staticmethod(signup.track_signup)
     set_customer = staticmethod(signup.set_customer)
+    decorate_url = staticmethod(capture.decorate_url)
 
     def consent(self, hook: ConsentHook) -> ConsentHook:
         """Register the function that says whether a visitor has consented, for all apps.
@@ -185,10 +187,16 @@ def _is_flask_command() -> bool:
 
 
 def _hook(app: Flask, state: State) -> None:
+    app.jinja_env.globals.update(
+        partnerstack_snippet=snippet.partnerstack_snippet,
+        partnerstack_capture=snippet.partnerstack_capture,
+    )
+    app.jinja_env.filters["decorate_url"] = capture.decorate_url
     if not state.settings.enabled:
         app.before_request(capture.disabled_hook)
         return
     app.before_request(capture.before_hook(state))
+    snippet.add_endpoint(app, state)
     # The last to see a response, whoever registered before us: what makes it public after us
     # would share one visitor's click with everybody.
     app.after_request_funcs.setdefault(None, []).insert(0, capture.after_hook(state))

@@ -354,7 +354,7 @@ def test_what_has_to_be_awaited_is_refused(partnerstack: PartnerStack) -> None:
     for register in (partnerstack.consent, partnerstack.skip_if):
         for hook in (ask, "ask"):
             with pytest.raises(TypeError, match="expected a plain function"):
-                register(hook)  # type: ignore[arg-type]
+                register(hook)  # type: ignore[type-var]
 
 
 def test_decorators_return_the_function(partnerstack: PartnerStack) -> None:
