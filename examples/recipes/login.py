@@ -42,6 +42,6 @@ def sign_up() -> ResponseReturnValue:
     return redirect("/welcome")
 
 
-@login_manager.user_loader
+@login_manager.user_loader  # type: ignore[untyped-decorator]  # Flask-Login ships no types
 def load(public_id: str) -> Any:
     return next((p for p in people().values() if p.public_id == public_id), None)

@@ -13,7 +13,8 @@ from flask_partnerstack import track_signup
 
 def track_registrations(app: Flask) -> None:
     """Call this after ``Security(app, …)``."""
-    app.view_functions["security.register"] = track_signup(app.view_functions["security.register"])
+    views: dict[str, Any] = app.view_functions
+    views["security.register"] = track_signup(views["security.register"])
     user_registered.connect(name_customer, app)
 
 

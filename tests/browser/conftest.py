@@ -34,6 +34,21 @@ from tests.kit import TravellingPartnerStack
 #: How long a server may take to listen, in seconds; nothing is asserted of it.
 PATIENCE = 60.0
 
+#: A process for each site costs more than our pages do; cookies are the same without. A page that
+#: a test hands in has no address, and may else load nothing from this machine.
+FEATURES_OFF = (
+    "IsolateOrigins",
+    "site-per-process",
+    "LocalNetworkAccessChecks",
+    "BlockInsecurePrivateNetworkRequests",
+)
+ARGUMENTS = [
+    "--no-proxy-server",
+    "--disable-dev-shm-usage",
+    "--disable-site-isolation-trials",
+    f"--disable-features={','.join(FEATURES_OFF)}",
+]
+
 MakeSite = Callable[..., "Site"]
 
 
@@ -55,10 +70,9 @@ def chromium() -> Iterator[Any]:
     if path is None:
         missing("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
-        arguments = ["--no-proxy-server", "--disable-dev-shm-usage"]
         browser = playwright.chromium.launch(
             executable_path=path,
-            args=arguments,
+            args=ARGUMENTS,
             chromium_sandbox=os.geteuid() != 0,
         )
         yield browser
@@ -106,9 +120,14 @@ class _Quiet(WSGIRequestHandler):
 
 
 @pytest.fixture(scope="package")
-def sandbox_server() -> Iterator[SandboxServer]:
+def sandbox_app() -> Flask:
+    return create_sandbox()
+
+
+@pytest.fixture(scope="package")
+def sandbox_server(sandbox_app: Flask) -> Iterator[SandboxServer]:
     """One sandbox for all tests here."""
-    server = SandboxServer(create_sandbox())
+    server = SandboxServer(sandbox_app)
     thread = threading.Thread(target=server.run)
     thread.start()
     yield server
@@ -117,9 +136,9 @@ def sandbox_server() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def sandbox(sandbox_server: SandboxServer) -> Sandbox:
+def sandbox(sandbox_server: SandboxServer, sandbox_app: Flask) -> Sandbox:
     """The sandbox, which remembers nothing."""
-    state = get_sandbox_state(sandbox_server.app)
+    state = get_sandbox_state(sandbox_app)
     state.memory.clear()
     return Sandbox(sandbox_server.port, state.memory)
 

@@ -21,7 +21,8 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <h1>{{ request.path }}</h1>
-{% if g.partnerstack.partner_key %}<p id="greeting">friend of {{ g.partnerstack.partner_key }}</p>{% endif %}
+{% set partner = g.partnerstack.partner_key %}
+{% if partner %}<p id="greeting">friend of {{ partner }}</p>{% endif %}
 {% if request.path == "/signup" %}
 <form method="post"><input name="email"><button id="sign-up">Sign up</button></form>
 {% endif %}

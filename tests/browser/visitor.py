@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
+import requests
+
 from flask_partnerstack.sandbox.memory import Memory
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ class Sandbox:
         """Return a partner's link that leads to a page."""
         root = self.shared if shared else self.links
         return f"{root}/l/{partner}?{urlencode({'to': to, **parameters})}"
+
+    def landing_of(self, link: str) -> str:
+        """Click a link, and be told where it leads."""
+        path = link.partition("/l/")[2]
+        answer = requests.get(f"{self.root}/l/{path}", allow_redirects=False, timeout=60)
+        return answer.headers["Location"]
 
     @property
     def clicked(self) -> list[str]:
@@ -86,6 +94,20 @@ class Visitor:
         self.page.fill("input[name=email]", email)
         self.page.click("button#sign-up")
         self.page.wait_for_url("**/welcome")
+
+    def sign_up_by_script(self, email: str) -> None:
+        """Send the signup form without leaving the page."""
+        sent = self.page.evaluate(
+            "email => fetch('/signup', {method: 'POST', body: new URLSearchParams({email})})"
+            ".then(answer => answer.status)",
+            email,
+        )
+        assert sent == 200
+
+    def forget_everything(self) -> None:
+        """Clear cookies and storage, as a new profile has none."""
+        self.page.evaluate("localStorage.clear()")
+        self.context.clear_cookies()
 
     def text(self) -> str:
         """Return what the page says."""
