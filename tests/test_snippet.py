@@ -11,6 +11,10 @@ import pytest
 from flask import Flask
 from flask import render_template_string
 from flask import request
+from flask_admin import Admin
+from flask_admin import AdminIndexView
+from flask_admin import expose
+from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from werkzeug.http import parse_cookie
 from werkzeug.test import TestResponse
@@ -84,6 +88,36 @@ def test_nonce_is_a_text_or_a_callable(app: Flask, function: str, nonce: object)
     """A nonce is given as it is, or by what returns it."""
     template = f"{{{{ {function}(nonce=nonce) }}}}"
     assert rendered(app, template, nonce=nonce).startswith('<script nonce="abc">')
+
+
+def test_nonce_of_talisman(app: Flask) -> None:
+    """Flask-Talisman's function is given as it is, and the header has the same nonce."""
+    Talisman(
+        app,
+        content_security_policy={"script-src": "'self'"},
+        content_security_policy_nonce_in=["script-src"],
+        force_https=False,
+    )
+    scripts = ("partnerstack_snippet", "partnerstack_capture")
+    template = "".join(f"{{{{ {script}(nonce=csp_nonce) }}}}" for script in scripts)
+    app.add_url_rule("/", "root", lambda: render_template_string(template))
+    answer = app.test_client().get("/")
+    nonces = set(re.findall(r'<script nonce="([^"]+)">', answer.text))
+    assert len(nonces) == 1
+    assert f"'nonce-{nonces.pop()}'" in answer.headers["Content-Security-Policy"]
+
+
+def test_nonce_of_flask_admin(app: Flask) -> None:
+    """The callable that Flask-Admin's own scripts get their nonce from serves the snippet, too."""
+
+    class Start(AdminIndexView):
+        @expose("/")  # type: ignore[untyped-decorator]  # Flask-Admin ships no types
+        def index(self) -> str:
+            template = "{{ partnerstack_snippet(nonce=admin.csp_nonce_generator) }}"
+            return render_template_string(template, admin=self.admin)
+
+    Admin(app, index_view=Start(), csp_nonce_generator=lambda: "of-this-request")
+    assert '<script nonce="of-this-request">' in app.test_client().get("/admin/").text
 
 
 @pytest.mark.parametrize("nonce", [None, "", lambda: ""])
