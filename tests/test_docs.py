@@ -78,7 +78,9 @@ def test_px_xid_is_no_name_of_the_click() -> None:
     assert not referral
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/source-page.md", "docs/pages.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/source-page.md", "docs/pages.md"]
+)
 def test_links_lead_somewhere(name: str) -> None:
     """Every link to a file of the project finds it."""
     document = ROOT / name

@@ -110,7 +110,7 @@ def test_nonce_of_talisman(app: Flask) -> None:
 def test_nonce_of_flask_admin(app: Flask) -> None:
     """The callable that Flask-Admin's own scripts get their nonce from serves the snippet, too."""
 
-    class Start(AdminIndexView):
+    class Start(AdminIndexView):  # type: ignore[misc]  # likewise untyped
         @expose("/")  # type: ignore[untyped-decorator]  # Flask-Admin ships no types
         def index(self) -> str:
             template = "{{ partnerstack_snippet(nonce=admin.csp_nonce_generator) }}"

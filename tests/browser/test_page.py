@@ -215,3 +215,19 @@ def test_capture_script_calls_for_clicks_only(
 
     assert [url for url in called if "_partnerstack" in url] == [site.url("/_partnerstack/click")]
     assert visitor.kept() == "abcd"
+
+
+def test_page_loaded_ahead_of_time_waits_to_be_shown(
+    make_site: MakeSite, sandbox: Sandbox, visitor: Visitor
+) -> None:
+    """A prerendered page calls the endpoint when, and only when, somebody looks at it."""
+    called: list[str] = []
+    visitor.context.on("request", lambda request: called.append(request.url))
+    visitor.context.add_init_script(
+        "Object.defineProperty(document, 'prerendering', {get: () => true})"
+    )
+    site = make_site(building("capture"))
+    visitor.go(site.url("/?ps_xid=ahead1"))
+    assert not any("_partnerstack" in url for url in called)
+    with visitor.page.expect_response("**/_partnerstack/click"):
+        visitor.script("document.dispatchEvent(new Event('prerenderingchange'))")
