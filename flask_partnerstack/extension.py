@@ -16,6 +16,7 @@ from flask.cli import FlaskGroup
 from . import capture
 from . import signals
 from . import signup
+from . import snippet
 from . import tracking
 from ._db import database_of
 from ._db import join_metadata
@@ -30,6 +31,9 @@ from .engines import RequestEngine
 from .engines import ThreadEngine
 from .engines import threads_stand_still
 from .errors import ConfigurationError
+from .hooks import ConsentHook
+from .hooks import Hooks
+from .hooks import SkipIfHook
 from .ledger import LEDGER_URL
 from .ledger import Database
 from .ledger import Ledger
@@ -61,6 +65,7 @@ class PartnerStack:
     """
 
     def __init__(self, app: Flask | None = None, *, db: Any = None) -> None:
+        self._hooks = Hooks()
         self._db = db
         if db is not None:
             join_metadata(db)
@@ -89,6 +94,30 @@ class PartnerStack:
     track_conversion = staticmethod(tracking.track_conversion)
     track_signup = staticmethod(signup.track_signup)
     set_customer = staticmethod(signup.set_customer)
+    decorate_url = staticmethod(capture.decorate_url)
+
+    def consent(self, hook: ConsentHook) -> ConsentHook:
+        """Register the function that says whether a visitor has consented, for all apps.
+
+        It gets the purpose, ``"keep"`` (may we keep the click in your browser?) or ``"report"``
+        (may we tell PartnerStack of you?), and the :class:`Referral`; it returns ``True``,
+        ``False``, or ``None`` for not asked yet. Anything but ``True`` counts as no, for now:
+        nothing is kept, and a conversion is skipped until it is recorded again. For ``"report"``
+        look at ``referral.source``: where it is ``"stored"``, this request is not the customer's.
+
+        :raises RuntimeError: there is such a function already.
+        """
+        self._hooks.add_consent(hook)
+        return hook
+
+    def skip_if(self, hook: SkipIfHook) -> SkipIfHook:
+        """Register a function that may veto a conversion, for all apps.
+
+        It gets the :class:`Conversion` and returns the reason, or ``None`` to let it pass. What
+        it vetoes is in the ledger as ``skipped``. There may be several: the first reason counts.
+        """
+        self._hooks.add_skip_if(hook)
+        return hook
 
     def clock(self) -> datetime:
         """Return the time of day, aware; a subclass with another one travels in time."""
@@ -119,6 +148,7 @@ class PartnerStack:
             dispatcher=dispatcher,
             engine=_ENGINES[engine](settings, dispatcher),
             clock=self.clock,
+            hooks=self._hooks,
         )
 
 
@@ -185,11 +215,19 @@ def _is_flask_command() -> bool:
 
 
 def _hook(app: Flask, state: State) -> None:
+    app.jinja_env.globals.update(
+        partnerstack_snippet=snippet.partnerstack_snippet,
+        partnerstack_capture=snippet.partnerstack_capture,
+    )
+    app.jinja_env.filters["decorate_url"] = capture.decorate_url
     if not state.settings.enabled:
         app.before_request(capture.disabled_hook)
         return
     app.before_request(capture.before_hook(state))
-    app.after_request(capture.after_hook(state))
+    snippet.add_endpoint(app, state)
+    # The last to see a response, whoever registered before us: what makes it public after us
+    # would share one visitor's click with everybody.
+    app.after_request_funcs.setdefault(None, []).insert(0, capture.after_hook(state))
 
 
 def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:

@@ -30,6 +30,7 @@ from .conversion import without_invalid
 from .errors import InvalidConversion
 from .ledger import Entry
 from .ledger import Recorded
+from .ledger import Status
 from .referral import EMPTY
 from .referral import Referral
 
@@ -69,8 +70,9 @@ def track_conversion(
     """Record durably that a referred visitor became a customer; it is delivered soon after.
 
     Returns the ledger's entry, or ``None`` when there is no click to report. A customer key has
-    one entry for ever: a second call returns the first one unchanged. Never waits for
-    PartnerStack and never raises for anything that PartnerStack does.
+    one entry for ever: a second call returns the first one unchanged, but for a skipped one,
+    which is asked again. Never waits for PartnerStack and never raises for anything that
+    PartnerStack does. What a hook vetoes comes back as a skipped entry.
 
     :param customer_key: your own stable ID of the customer, the same everywhere and for ever.
     :param origin: where they signed up; default: the request's host.
@@ -110,7 +112,8 @@ def track_conversion(
             state.ledger.join(session)
         return None
     filled = {**known, **{name: value for name, value in given.items() if value is not None}}
-    return _record(state, Conversion.of(customer_key=customer_key, **filled), session)
+    conversion = Conversion.of(customer_key=customer_key, **filled)
+    return _record(state, conversion, _referral_of(conversion, xid, referral), session)
 
 
 def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
@@ -129,6 +132,15 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
     for complaint in complaints:
         log.error("A field of a conversion is left out. %s", complaint)
     track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
+
+
+def _referral_of(
+    conversion: Conversion, xid: str | None, referral: Referral | _FromRequest | None
+) -> Referral:
+    """Return the referral that is about to earn, for whoever is asked for consent."""
+    if xid is not None:
+        return Referral(conversion.xid, source="stored")
+    return referral if isinstance(referral, Referral) else current_visit().referral
 
 
 # --- what the request knows ---------------------------------------------------------------------
@@ -189,24 +201,46 @@ def _known_of_request(state: State) -> dict[str, Any]:
 # --- writing it down ----------------------------------------------------------------------------
 
 
-def _record(state: State, conversion: Conversion, session: Joinable | None) -> Entry:
+def _record(
+    state: State, conversion: Conversion, referral: Referral, session: Joinable | None
+) -> Entry:
     _warn_of_email(state, conversion.customer_key)
-    reason = PARKED if state.settings.token is None else None
-    announce = partial(_announce, state, this_app(), reason)
+    veto = state.hooks.veto(conversion, referral)
+    parked = PARKED if state.settings.token is None else None
+    announce = partial(_announce, state, this_app(), parked)
     if session is not None:
-        return state.ledger.record_in(session, conversion, reason=reason, then=announce).entry
-    recorded = state.ledger.record(conversion, reason=reason)
+        return state.ledger.record_in(
+            session, conversion, reason=veto or parked, skipped=veto is not None, then=announce
+        ).entry
+    recorded = state.ledger.record(conversion, reason=veto or parked, skipped=veto is not None)
     if recorded.new:
         announce(recorded)
     return recorded.entry
 
 
-def _announce(state: State, app: Flask, reason: str | None, recorded: Recorded) -> None:
-    entry = recorded.entry
+def _announce(state: State, app: Flask, parked: str | None, recorded: Recorded) -> None:
+    if recorded.entry.status is Status.SKIPPED:
+        _announce_skipped(app, recorded.entry)
+    else:
+        _announce_pending(state, app, parked, recorded.entry)
+
+
+def _announce_skipped(app: Flask, entry: Entry) -> None:
+    log.info(
+        "Skipped entry %s: customer %s, xid %s: %s.",
+        entry.id,
+        masked(entry.customer_key),
+        entry.xid,
+        entry.reason,
+    )
+    signals.send(signals.conversion_skipped, app, entry=entry, reason=entry.reason)
+
+
+def _announce_pending(state: State, app: Flask, parked: str | None, entry: Entry) -> None:
     log.info(
         "Recorded entry %s: customer %s, xid %s.", entry.id, masked(entry.customer_key), entry.xid
     )
-    if reason is not None:
+    if parked is not None:
         log.warning("Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.", entry.id)
     signals.send(signals.conversion_recorded, app, entry=entry)
     state.engine.nudge()

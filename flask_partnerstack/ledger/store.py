@@ -58,17 +58,20 @@ class Ledger(Deliveries):
 
     # --- recording ------------------------------------------------------------------------------
 
-    def record(self, conversion: Conversion, *, reason: str | None = None) -> Recorded:
+    def record(
+        self, conversion: Conversion, *, reason: str | None = None, skipped: bool = False
+    ) -> Recorded:
         """Write ``conversion`` down durably, to be delivered.
 
         One customer key has one entry for ever: a second call returns the first entry, unchanged,
         but for a skipped one, which becomes pending.
 
         :param reason: why it will not be delivered just now, when that is known already.
+        :param skipped: it is never to be sent, for that reason.
         :raises LedgerUnavailable: when it could not be written.
         """
         now = self._clock()
-        values = _new_row(conversion, now, reason)
+        values = _new_row(conversion, now, reason, skipped=skipped)
         try:
             with self._database.write() as conn:
                 (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
@@ -86,6 +89,7 @@ class Ledger(Deliveries):
         conversion: Conversion,
         *,
         reason: str | None = None,
+        skipped: bool = False,
         then: Callable[[Recorded], object] = lambda _recorded: None,
     ) -> Recorded:
         """Write ``conversion`` down in the caller's transaction: both are committed, or neither.
@@ -101,7 +105,8 @@ class Ledger(Deliveries):
 
         conn = self.join(session)
         self._database.check(conn)
-        recorded = _insert_or_find(conn, _new_row(conversion, self._clock(), reason))
+        values = _new_row(conversion, self._clock(), reason, skipped=skipped)
+        recorded = _insert_or_find(conn, values)
         if recorded.new:
             joined.when_committed(session, conn, recorded.entry.id, partial(then, recorded))
         return recorded
@@ -270,19 +275,21 @@ def _found_or_revived(conn: Connection, values: Mapping[str, Any]) -> Recorded:
     wanted = entries.c.customer_digest == values["customer_digest"]
     found = select(entries).where(wanted).with_for_update(read=True)
     entry = claims.entry_of(conn.execute(found).one())
-    if entry.status is not Status.SKIPPED:
+    if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
         return Recorded(entry, new=False)
     conn.execute(entries.update().where(entries.c.id == entry.id), values)
     return Recorded(claims.fetch(conn, entry.id), new=True)
 
 
-def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[str, Any]:
+def _new_row(
+    conversion: Conversion, now: datetime, reason: str | None, *, skipped: bool = False
+) -> dict[str, Any]:
     return {
         "customer_digest": digest_of(conversion.customer_key),
         "customer_key": conversion.customer_key,
         "xid": conversion.xid,
         "partner_key": conversion.partner_key,
-        "status": Status.PENDING.value,
+        "status": (Status.SKIPPED if skipped else Status.PENDING).value,
         "reason": reason,
         "test": None,
         "attempts": 0,
@@ -292,9 +299,9 @@ def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[
         "first_attempt_at": None,
         "attempted_at": None,
         "sending_at": None,
-        "due_at": now,
+        "due_at": None if skipped else now,
         "scheduled_at": now,
-        "settled_at": None,
+        "settled_at": now if skipped else None,
         "lease": None,
         "payload": conversion.dumps(),
     }
@@ -302,7 +309,7 @@ def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[
 
 def _entry_from(values: Mapping[str, Any], entry_id: int) -> Entry:
     wanted = {name: values[name] for name in Entry.__dataclass_fields__ if name != "id"}
-    return Entry(id=entry_id, **{**wanted, "status": Status.PENDING})
+    return Entry(id=entry_id, **{**wanted, "status": Status(values["status"])})
 
 
 def _requeued(now: datetime) -> dict[str, Any]:

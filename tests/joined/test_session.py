@@ -17,6 +17,7 @@ from sqlalchemy.orm import sessionmaker
 from flask_partnerstack import Status
 from flask_partnerstack import signals
 from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
 from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.errors import LedgerUnavailable
 
@@ -124,6 +125,18 @@ def test_a_receiver_that_raises_does_not_come_out_of_the_commit(house: House) ->
         track(house, "acme")
         house.db.session.commit()
     assert house.entry("acme") is not None
+
+
+def test_a_veto_is_committed_with_the_signup(house: House) -> None:
+    """A skipped conversion is in the caller's transaction like any other."""
+    get_state(house.app).hooks.add_skip_if(lambda _conversion: "staff")
+    entry = track(house, "acme")
+    house.db.session.rollback()
+    assert (entry.status, house.entry("acme")) == (Status.SKIPPED, None)
+    track(house, "acme")
+    house.db.session.commit()
+    assert house.ledger.get("acme").reason == "staff"
+    assert house.recorded == []
 
 
 # --- a repeated customer key --------------------------------------------------------------------
