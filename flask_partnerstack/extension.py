@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from datetime import datetime
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -28,6 +29,7 @@ from .engines import RequestEngine
 from .engines import ThreadEngine
 from .engines import threads_stand_still
 from .errors import ConfigurationError
+from .ledger import Clock
 from .ledger import Database
 from .ledger import Ledger
 from .ledger import Place
@@ -87,14 +89,23 @@ class PartnerStack:
         """Return what carries requests; a subclass may carry them elsewhere."""
         return HTTPTransport(settings.timeout)
 
-    def _build(self, app: Flask, settings: Settings, place: Place) -> State:
+    def _build(
+        self,
+        app: Flask,
+        settings: Settings,
+        place: Place,
+        *,
+        clock: Clock | None = None,
+        transport: Transport | None = None,
+    ) -> State:
+        clock = clock or self.clock
         database = Database(place.url, embedded=place.embedded)
-        ledger = Ledger(database, lease=settings.lease, clock=self.clock)
+        ledger = Ledger(database, lease=settings.lease, clock=clock)
         engine = _engine_name(settings)
         dispatcher = Dispatcher(
             settings,
             ledger,
-            Client(settings, self.make_transport(settings)),
+            Client(settings, transport or self.make_transport(settings)),
             deadline=INLINE_DEADLINE if engine in _IN_REQUESTS else DEADLINE,
             blocked=_blocked(app, settings),
             on_outcome=_announcer(app),
@@ -107,7 +118,8 @@ class PartnerStack:
             ledger=ledger,
             dispatcher=dispatcher,
             engine=_ENGINES[engine](settings, dispatcher),
-            clock=self.clock,
+            clock=clock,
+            rebuild=partial(self._build, app),
         )
 
 
@@ -160,8 +172,8 @@ def _hook(app: Flask, state: State) -> None:
     if not state.settings.enabled:
         app.before_request(capture.disabled_hook)
         return
-    app.before_request(capture.before_hook(state))
-    app.after_request(capture.after_hook(state))
+    app.before_request(capture.before_hook(app.extensions))
+    app.after_request(capture.after_hook(app.extensions))
 
 
 def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:
