@@ -18,6 +18,7 @@ from . import capture
 from . import signals
 from . import signup
 from . import tracking
+from . import verification
 from ._state import EXTENSION
 from ._state import State
 from .dispatcher import Dispatcher
@@ -38,6 +39,7 @@ from .referral import Attribution
 from .settings import DEADLINE
 from .settings import Settings
 from .settings import is_loopback
+from .verification import WhenVerified
 from .wire import Client
 from .wire import HTTPTransport
 from .wire import Transport
@@ -57,6 +59,7 @@ class PartnerStack:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._when_verified: list[WhenVerified] = []
         if app is not None:
             self.init_app(app)
 
@@ -75,11 +78,24 @@ class PartnerStack:
         state = self._build(app, settings, place)
         app.extensions[EXTENSION] = state
         _hook(app, state)
+        tell = partial(verification.tell_verified, self._when_verified)
+        signals.conversion_verified.connect(tell, sender=app, weak=False)
         _say(state)
 
     track_conversion = staticmethod(tracking.track_conversion)
     track_signup = staticmethod(signup.track_signup)
     set_customer = staticmethod(signup.set_customer)
+    is_verified = staticmethod(verification.is_verified)
+
+    def when_verified(self, hook: WhenVerified) -> WhenVerified:
+        """Decorate a function that is told the entry of each customer who is verified.
+
+        In an app context, in the process that looked the customer up, after it is committed, and
+        at most once: a process that is killed just then tells nobody. So let it start what can
+        also be started by :func:`is_verified`, asked again later. Test customers are left out.
+        """
+        self._when_verified.append(hook)
+        return hook
 
     def clock(self) -> datetime:
         """Return the time of day, aware; a subclass with another one travels in time."""
