@@ -122,6 +122,20 @@ class Database:
         with self._told(), self._engine.begin() as conn:
             return schema.migrate(conn)
 
+    def overwrite_what_is_deleted(self, conn: Connection) -> None:
+        """Let SQLite write zeros over what this transaction takes out of its file.
+
+        https://www.sqlite.org/pragma.html#pragma_secure_delete
+        """
+        if self.is_sqlite:
+            conn.exec_driver_sql("PRAGMA secure_delete=ON")
+
+    def forget_old_pages(self) -> None:
+        """Empty SQLite's write-ahead log, which keeps what was there before, if nobody reads it."""
+        if self.is_sqlite:
+            with self._speaking(), self._engine.connect() as conn:
+                _autocommit(conn, "PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close every idle connection; the next use opens a new one."""
         self._engine.dispose()
@@ -333,6 +347,12 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         # Where several processes open a new file at once, switching it to WAL finds it locked,
         # and SQLite waits for nobody then, whatever its busy timeout.
         _patiently(partial(connection.execute, f"PRAGMA {pragma}"))
+
+
+def _autocommit(conn: Connection, pragma: str) -> None:
+    # Past SQLAlchemy, which would begin a transaction, in which nothing can be checkpointed.
+    driver: Any = conn.connection.driver_connection
+    driver.execute(pragma).close()
 
 
 def _begin_sqlite(conn: Connection) -> None:
