@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import click
+from flask import Blueprint
 from flask import Flask
 from flask.cli import FlaskGroup
 
@@ -21,6 +22,8 @@ from . import tracking
 from . import verification
 from ._state import EXTENSION
 from ._state import State
+from .dashboard import Permission
+from .dashboard import make_dashboard
 from .dispatcher import Dispatcher
 from .dispatcher import Outcome
 from .engines import Engine
@@ -86,6 +89,20 @@ class PartnerStack:
     track_signup = staticmethod(signup.track_signup)
     set_customer = staticmethod(signup.set_customer)
     is_verified = staticmethod(verification.is_verified)
+
+    def dashboard(self, *, permission: Permission | None = None) -> Blueprint:
+        """Return the operator's page, to be registered on an app under a prefix of your choice.
+
+        ::
+
+            page = partnerstack.dashboard(permission=lambda: current_user.is_admin)
+            app.register_blueprint(page, url_prefix="/partnerstack")
+
+        :param permission: called in each request: ``True`` lets it pass, a response (a redirect
+            to your login, say) is answered in its place, and anything else is a 403.
+        :raises TypeError: without it. The page shows your customers.
+        """
+        return make_dashboard(permission)
 
     def when_verified(self, hook: WhenVerified) -> WhenVerified:
         """Decorate a function that is told the entry of each customer who is verified.
