@@ -43,23 +43,21 @@ NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Radia", "Ken", 
 PARTNERS = [f"partner-{number:03}" for number in range(300)]
 
 
-def fill(ledger: Ledger, count: int, *, days: int = 90) -> None:
-    """Write ``count`` entries as a busy shop has them, each with its trail, at once."""
+def fill(ledger: Ledger, count: int, *, days: int = 90, now: datetime = NOW) -> None:
+    """Write ``count`` entries as a busy shop has them until ``now``, each with its trail."""
     dice = random.Random(7)
-    chunk = 5_000
+    chunk, step = 5_000, timedelta(days=days) / count
     for start in range(0, count, chunk):
-        rows = [
-            _row(dice, number, count, days) for number in range(start, min(start + chunk, count))
-        ]
+        numbers = range(start, min(start + chunk, count))
+        rows = [_row(dice, number, now - step * (count - number)) for number in numbers]
         trail = [_line(row) for row in rows if row["attempts"]]
         with ledger._database.write() as conn:
             conn.execute(insert(entries), rows)
             conn.execute(insert(attempts), trail)
 
 
-def _row(dice: random.Random, number: int, count: int, days: int) -> dict[str, Any]:
-    age = timedelta(days=days) * ((count - number) / count)
-    at, status = NOW - age, dice.choice(FATES)
+def _row(dice: random.Random, number: int, at: datetime) -> dict[str, Any]:
+    status = dice.choice(FATES)
     first = dice.choice(NAMES)
     conversion = Conversion.of(
         customer_key=f"cus_{number:07}",
@@ -85,7 +83,7 @@ def _row(dice: random.Random, number: int, count: int, days: int) -> dict[str, A
         "unclear": 0,
         "missing": 0,
         "recorded_at": at,
-        "due_at": NOW + timedelta(days=1) if status is Status.PENDING else None,
+        "due_at": at + timedelta(days=400) if status is Status.PENDING else None,
         "scheduled_at": at,
         "settled_at": None if status is Status.PENDING else at + timedelta(seconds=2),
         "payload": conversion.dumps(),

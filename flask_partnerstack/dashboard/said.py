@@ -25,6 +25,8 @@ TONES = {
     Judgement.REJECTED: "bad",
     Judgement.DENIED: "bad",
 }
+#: How long a conversion waits on a good day at most.
+LATE = timedelta(minutes=15)
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
@@ -45,6 +47,11 @@ def span(lasts: timedelta) -> str:
 def distance(at: datetime, now: datetime) -> str:
     """Return how far from now a moment is: ``"3 h ago"``, ``"in 2 min"``."""
     return f"in {span(at - now)}" if at > now else f"{span(now - at)} ago"
+
+
+def is_late(recorded_at: datetime, now: datetime) -> bool:
+    """Say whether an undelivered entry waits longer than it does on a good day."""
+    return now - recorded_at > LATE
 
 
 def name(entry: Entry) -> str:

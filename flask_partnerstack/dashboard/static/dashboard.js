@@ -12,7 +12,7 @@
   function read(table) {
     const rows = [...table.tBodies[0].rows].map((row) => [...row.cells]);
     return {
-      labels: rows.map((cells) => cells[0].textContent.trim()),
+      labels: rows.map(([head]) => head.dataset.label ?? head.textContent.trim()),
       names: [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent.trim()),
       tones: [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.dataset.tone),
       columns: [...table.tHead.rows[0].cells].slice(1).map((_, at) =>
