@@ -2,18 +2,29 @@
 
 The house, from roof to ground. A file imports only from lower floors::
 
-    extension | cli                 PartnerStack; the flask partnerstack commands
-    signup | snippet | sandbox | doctor | _db
-                                    the decorator; what a page is given; a fake PartnerStack;
-                                    is it set up right?; the app's own database
-    capture | tracking              request → g → cookie; conversion → ledger → nudge
-    _visit                          what one request says of the visitor's clicks
-    _state | signals                what belongs to one app; past-tense facts
-    dispatcher | engines | hooks    what happens to what is due; who runs it; the app's own say
-    wire | ledger                   PartnerStack's API; the durable record
-    conversion                      a referred visitor became a customer
-    referral | settings | backoff   a click; the configuration; how long to wait
-    errors | forks                  every error; what must not cross a fork
+    testing
+        the developer's kit: your app before a PartnerStack that is not there
+    extension | cli
+        PartnerStack; the flask partnerstack commands
+    signup | snippet | sandbox | doctor | dashboard | metrics | _db
+        the decorator; what a page is given; a fake PartnerStack; is it set up right? the
+        operator's page; Prometheus; the app's own database
+    capture | tracking | verification
+        request → g → cookie; conversion → ledger → nudge; is a customer known there?
+    _visit
+        what one request says of the visitor's clicks
+    _state | signals
+        what belongs to one app; past-tense facts
+    dispatcher | engines | hooks
+        what happens to what is due; who runs it, and when; the app's own say
+    wire | ledger
+        PartnerStack's API; the durable record
+    conversion
+        a referred visitor became a customer
+    referral | settings | backoff
+        a click; the configuration; how long to wait
+    errors | forks
+        every error; what must not cross a fork
 """
 
 from . import errors as errors
@@ -27,6 +38,7 @@ from .referral import Referral as Referral
 from .signup import set_customer as set_customer
 from .signup import track_signup as track_signup
 from .tracking import track_conversion as track_conversion
+from .verification import is_verified as is_verified
 
 __all__ = [
     "Conversion",
@@ -36,6 +48,7 @@ __all__ = [
     "Status",
     "current_referral",
     "errors",
+    "is_verified",
     "set_customer",
     "signals",
     "track_conversion",

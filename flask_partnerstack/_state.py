@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -44,6 +45,9 @@ class State:
 
     :param visit_key: the name of the app's :class:`~._visit.Visit` in a request's WSGI
         environment, which nested apps may share.
+    :param rebuild: builds the app's state once more, from other settings, with another place for
+        the ledger, another ``clock=`` and another ``transport=``. A rehearsal puts it in this
+        one's place.
     """
 
     visit_key: str
@@ -54,6 +58,7 @@ class State:
     dispatcher: Dispatcher
     engine: Engine
     clock: Clock
+    rebuild: Callable[..., State] = field(repr=False)
     hooks: Hooks = field(default_factory=Hooks)
     once: Once = field(default_factory=Once)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Response
 from flask import g
@@ -13,6 +14,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.local import LocalProxy
 
 from . import signals
+from ._state import EXTENSION
 from ._state import State
 from ._state import get_state
 from ._state import this_app
@@ -43,16 +45,23 @@ _this_g = g._get_current_object  # a proxy's, not the type's
 current_referral: Referral = LocalProxy(lambda: current_visit().referral)  # type: ignore[assignment]
 
 
-def before_hook(state: State) -> Callable[[], None]:
+def before_hook(extensions: Mapping[str, Any]) -> Callable[[], None]:
     """Return the function that runs before each request and sets ``g.partnerstack``.
 
     Nearly every request carries none of our names: it pays a search in two strings.
+
+    :param extensions: the app's. Where a rehearsal has put another state, that is the one.
     """
+    state: State = extensions[EXTENSION]
     engine, key, mentions = state.engine, state.visit_key, _mentions(state)
     # Twice as fast as going through the proxies for each attribute.
     this_request, this_g = request._get_current_object, _this_g  # type: ignore[attr-defined]
 
     def capture() -> None:
+        nonlocal state, engine, mentions
+        if extensions[EXTENSION] is not state:
+            state = extensions[EXTENSION]
+            engine, mentions = state.engine, _mentions(state)
         if not engine.awake:
             engine.wake()
         environ = this_request().environ
@@ -69,9 +78,10 @@ def before_hook(state: State) -> Callable[[], None]:
     return capture
 
 
-def after_hook(state: State) -> Callable[[Response], Response]:
+def after_hook(extensions: Mapping[str, Any]) -> Callable[[Response], Response]:
     """Return the function that runs after each request and keeps a new click."""
-    key, this_request = state.visit_key, request._get_current_object  # type: ignore[attr-defined]
+    key = extensions[EXTENSION].visit_key
+    this_request = request._get_current_object  # type: ignore[attr-defined]
 
     def keep(response: Response) -> Response:
         environ = this_request().environ
@@ -79,7 +89,7 @@ def after_hook(state: State) -> Callable[[Response], Response]:
         if visit is NOBODY:
             return response
         # No visit: another hook answered before ours, a locale's redirect for one.
-        _follow_up(state, environ, visit or current_visit(), response)
+        _follow_up(extensions[EXTENSION], environ, visit or current_visit(), response)
         return response
 
     return keep

@@ -8,6 +8,7 @@
     ├── InvalidConversion       a field cannot be reported as it is
     ├── LedgerUnavailable       the ledger cannot be opened, read or written
     ├── EntryNotFound           the ledger has no such entry
+    ├── EntryClaimed            somebody is dealing with that entry just now
     ├── IllegalTransition       an entry cannot go from its state to that one
     └── DeliveryError           one attempt did not deliver; it knows how it is judged
         ├── NotSent             no connection came about
@@ -23,6 +24,7 @@ list of statuses.
 
 from __future__ import annotations
 
+from datetime import datetime
 from datetime import timedelta
 from enum import Enum
 from typing import ClassVar
@@ -99,6 +101,21 @@ class EntryNotFound(PartnerStackError, LookupError):
     def __init__(self, wanted: str) -> None:
         super().__init__(f"The ledger has no entry {wanted}.")
         self.wanted = wanted
+
+
+class EntryClaimed(PartnerStackError):
+    """Somebody is dealing with that entry just now, and may be sending it.
+
+    :param until: when that is over at the latest, by the ledger's time.
+    """
+
+    def __init__(self, entry_id: int, until: datetime) -> None:
+        super().__init__(
+            f"Entry {entry_id} is being dealt with just now, until {until:%H:%M:%S} UTC at the "
+            "latest. Try again then."
+        )
+        self.entry_id = entry_id
+        self.until = until
 
 
 class IllegalTransition(PartnerStackError):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from datetime import datetime
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import click
+from flask import Blueprint
 from flask import Flask
 from flask.cli import FlaskGroup
 
@@ -18,10 +20,13 @@ from . import signals
 from . import signup
 from . import snippet
 from . import tracking
+from . import verification
 from ._db import database_of
 from ._db import join_metadata
 from ._state import EXTENSION
 from ._state import State
+from .dashboard import Permission
+from .dashboard import make_dashboard
 from .dispatcher import Dispatcher
 from .dispatcher import Outcome
 from .engines import Engine
@@ -35,6 +40,7 @@ from .hooks import ConsentHook
 from .hooks import Hooks
 from .hooks import SkipIfHook
 from .ledger import LEDGER_URL
+from .ledger import Clock
 from .ledger import Database
 from .ledger import Ledger
 from .ledger import Place
@@ -44,6 +50,7 @@ from .referral import Attribution
 from .settings import DEADLINE
 from .settings import Settings
 from .settings import is_loopback
+from .verification import WhenVerified
 from .wire import Client
 from .wire import HTTPTransport
 from .wire import Transport
@@ -66,6 +73,7 @@ class PartnerStack:
 
     def __init__(self, app: Flask | None = None, *, db: Any = None) -> None:
         self._hooks = Hooks()
+        self._when_verified: list[WhenVerified] = []
         self._db = db
         if db is not None:
             join_metadata(db)
@@ -86,9 +94,11 @@ class PartnerStack:
         if settings.enabled:
             _check_place(place)
 
-        state = self._build(app, settings, place, db)
+        state = self._build(app, settings, place, db=db)
         app.extensions[EXTENSION] = state
         _hook(app, state)
+        tell = partial(verification.tell_verified, self._when_verified)
+        signals.conversion_verified.connect(tell, sender=app, weak=False)
         _say(state)
 
     track_conversion = staticmethod(tracking.track_conversion)
@@ -119,6 +129,32 @@ class PartnerStack:
         self._hooks.add_skip_if(hook)
         return hook
 
+    is_verified = staticmethod(verification.is_verified)
+
+    def dashboard(self, *, permission: Permission | None = None) -> Blueprint:
+        """Return the operator's page, to be registered on an app under a prefix of your choice.
+
+        ::
+
+            page = partnerstack.dashboard(permission=lambda: current_user.is_admin)
+            app.register_blueprint(page, url_prefix="/partnerstack")
+
+        :param permission: called in each request: ``True`` lets it pass, a response (a redirect
+            to your login, say) is answered in its place, and anything else is a 403.
+        :raises TypeError: without it. The page shows your customers.
+        """
+        return make_dashboard(permission)
+
+    def when_verified(self, hook: WhenVerified) -> WhenVerified:
+        """Decorate a function that is told the entry of each customer who is verified.
+
+        In an app context, in the process that looked the customer up, after it is committed, and
+        at most once: a process that is killed just then tells nobody. So let it start what can
+        also be started by :func:`is_verified`, asked again later. Test customers are left out.
+        """
+        self._when_verified.append(hook)
+        return hook
+
     def clock(self) -> datetime:
         """Return the time of day, aware; a subclass with another one travels in time."""
         return utcnow()
@@ -127,14 +163,24 @@ class PartnerStack:
         """Return what carries requests; a subclass may carry them elsewhere."""
         return HTTPTransport(settings.timeout)
 
-    def _build(self, app: Flask, settings: Settings, place: Place, db: Any) -> State:
+    def _build(
+        self,
+        app: Flask,
+        settings: Settings,
+        place: Place,
+        *,
+        db: Any,
+        clock: Clock | None = None,
+        transport: Transport | None = None,
+    ) -> State:
+        clock = clock or self.clock
         database = _database_of(app, place, db)
-        ledger = Ledger(database, lease=settings.lease, clock=self.clock)
+        ledger = Ledger(database, lease=settings.lease, clock=clock)
         engine = _engine_name(settings)
         dispatcher = Dispatcher(
             settings,
             ledger,
-            Client(settings, self.make_transport(settings)),
+            Client(settings, transport or self.make_transport(settings)),
             deadline=INLINE_DEADLINE if engine in _IN_REQUESTS else DEADLINE,
             blocked=_blocked(app, settings),
             on_outcome=_announcer(app),
@@ -147,8 +193,9 @@ class PartnerStack:
             ledger=ledger,
             dispatcher=dispatcher,
             engine=_ENGINES[engine](settings, dispatcher),
-            clock=self.clock,
+            clock=clock,
             hooks=self._hooks,
+            rebuild=partial(self._build, app, db=db),
         )
 
 
@@ -223,11 +270,11 @@ def _hook(app: Flask, state: State) -> None:
     if not state.settings.enabled:
         app.before_request(capture.disabled_hook)
         return
-    app.before_request(capture.before_hook(state))
+    app.before_request(capture.before_hook(app.extensions))
     snippet.add_endpoint(app, state)
     # The last to see a response, whoever registered before us: what makes it public after us
     # would share one visitor's click with everybody.
-    app.after_request_funcs.setdefault(None, []).insert(0, capture.after_hook(state))
+    app.after_request_funcs.setdefault(None, []).insert(0, capture.after_hook(app.extensions))
 
 
 def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:

@@ -12,6 +12,7 @@ from typing import Any
 from flask_partnerstack import PartnerStack
 from flask_partnerstack.errors import DeliveryError
 from flask_partnerstack.settings import Settings
+from flask_partnerstack.testing import FrozenClock
 from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from flask_partnerstack.wire import Transport
@@ -25,17 +26,11 @@ XID = "Kvx64pph9uhCju"
 PARTNER_KEY = "546ab5cc34f8"
 
 
-class Clock:
-    """A time of day that moves when it is told to."""
+class Clock(FrozenClock):
+    """The kit's clock, at a moment that tests can name."""
 
     def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def tick(self, **by: float) -> None:
-        self.now += timedelta(**by)
+        super().__init__(datetime(2026, 3, 1, 12, tzinfo=timezone.utc))
 
 
 Answer = Response | DeliveryError | Callable[[Request], Response]

@@ -25,6 +25,7 @@ from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
 from flask_partnerstack import current_referral
 from flask_partnerstack import signals
+from flask_partnerstack._state import EXTENSION
 from flask_partnerstack._state import get_state
 from flask_partnerstack._visit import follow
 from flask_partnerstack._visit import look
@@ -256,7 +257,7 @@ def test_first_request_wakes_the_engine(site: Flask) -> None:
             self.woken += 1
 
     engine = Sleeper()
-    hook = before_hook(replace(get_state(site), engine=engine))
+    hook = before_hook({EXTENSION: replace(get_state(site), engine=engine)})
     for _ in range(2):
         with site.test_request_context("/"):
             hook()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -79,7 +82,8 @@ def test_px_xid_is_no_name_of_the_click() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/source-page.md", "docs/pages.md"]
+    "name",
+    sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))),
 )
 def test_links_lead_somewhere(name: str) -> None:
     """Every link to a file of the project finds it."""
@@ -101,3 +105,60 @@ def test_commands_of_the_readme_exist() -> None:
     """Every command that the README names is one, and none is missing."""
     paragraph = README.partition("\n`flask partnerstack` has ")[2].partition("\n\n")[0]
     assert set(re.findall(r"`([a-z-]+)`", paragraph)) == set(partnerstack.commands)
+
+
+# --- the quickstart, walked -----------------------------------------------------------------------
+
+QUICKSTART = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"^`(\S+\.py)`\n\n```python\n(.*?)^```", QUICKSTART, re.M | re.S))
+
+
+def walk(folder: Path, files: dict[str, str]) -> str:
+    """Write the quickstart's files, run what it runs, and return what that prints."""
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", folder, folder],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV_"))},
+    )
+    return ran.stdout
+
+
+def test_the_quickstart_leads_to_passing_tests(tmp_path: Path) -> None:
+    """Whoever copies its three files and runs pytest sees what it says."""
+    assert list(FILES) == ["app.py", "conftest.py", "test_signup.py"]
+    said = re.search(r"^\d passed$", QUICKSTART, re.M)
+    assert said
+    printed = walk(tmp_path, FILES)
+    assert said[0] in printed, printed
+
+
+def test_the_quickstart_fails_as_it_says(tmp_path: Path) -> None:
+    """Without the decorator the assertion says what the page shows."""
+    app = FILES["app.py"].replace("@partnerstack.track_signup\n", "")
+    printed = walk(tmp_path, {**FILES, "app.py": app})
+    shown = QUICKSTART.partition("AssertionError: ")[2].partition("```")[0].strip().splitlines()
+    assert len(shown) == 4
+    for line in shown:
+        assert line in printed, printed
+
+
+def test_every_fixture_of_the_kit_is_documented() -> None:
+    """The table in docs/testing.md has each fixture of the plugin, and no other."""
+    source = (ROOT / "pytest_flask_partnerstack.py").read_text(encoding="utf-8")
+    table = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    wanted = set(re.findall(r"^def (partnerstack_\w+)", source, re.M))
+    assert set(re.findall(r"^\| `(partnerstack_\w+)`", table, re.M)) == wanted
+
+
+def test_every_metric_is_documented() -> None:
+    """The table in docs/operating.md has each metric, and no other."""
+    source = (ROOT / "flask_partnerstack/metrics.py").read_text(encoding="utf-8")
+    table = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(partnerstack_\w+)", table, re.M)
+    wanted = set(re.findall(r'"(partnerstack_\w+)"', source))
+    assert {name.removesuffix("_total") for name in documented} == wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import make_url
 
 from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import EntryClaimed
 from flask_partnerstack.errors import IllegalTransition
 from flask_partnerstack.errors import Judgement
 from flask_partnerstack.ledger import TRANSITIONS
@@ -40,7 +42,9 @@ REJECTED = Attempt(judged=Judgement.REJECTED, reason="HTTP 400", status=400)
 KEYS = st.sampled_from(["ann", "bob"])
 LEAPS = st.sampled_from([timedelta(seconds=s) for s in (0, 90, 90, 3600)])
 EVENTS = st.sampled_from(
-    ["claim"] * 6 + ["go_on"] * 6 + ["record", "requeue", "requeue_all", "pause", "set_back"]
+    ["claim"] * 6
+    + ["go_on"] * 6
+    + ["record", "requeue", "requeue_all", "pause", "set_back", "erase"]
 )
 FATES = st.sampled_from(
     ["linger", "send", "settle", "send", "linger", "postpone", "die", "bury", "park"]
@@ -65,6 +69,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(self.database, lease=LEASE, clock=self.clock)
         self.held: list[Held] = []
         self.parked: set[str] = set()
+        self.erased: set[str] = set()
         self.statuses: dict[str, Status] = {}
         self.sending_until: dict[str, datetime] = {}
 
@@ -90,8 +95,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def record(self, key: str) -> None:
         """A signup: the first of its customer is new, any other returns the first."""
         recorded = self.ledger.record(Conversion.of(customer_key=key, xid="h8pb9E7TZK6YMO"))
-        assert recorded.new is (key not in self.statuses)
+        anew = self.statuses.get(key) is Status.SKIPPED
+        assert recorded.new is (anew or key not in self.statuses)
         self.statuses.setdefault(key, Status.PENDING)
+        if anew:
+            self.erased.discard(key)
 
     # --- those who deliver ----------------------------------------------------------------------
 
@@ -173,9 +181,10 @@ class LedgerMachine(RuleBasedStateMachine):
         try:
             self.ledger.requeue(key)
         except IllegalTransition:
-            assert status in (Status.DELIVERED, Status.VERIFIED)
+            assert status in (Status.DELIVERED, Status.VERIFIED) or key in self.erased
         else:
             assert status in (Status.PENDING, Status.DEAD)
+            assert key not in self.erased
             self.parked.discard(key)
 
     def _is_in_hand(self, key: str) -> bool:
@@ -187,6 +196,22 @@ class LedgerMachine(RuleBasedStateMachine):
         for status in (Status.DEAD, Status.PENDING):
             self.ledger.requeue_all(status=status)
         self.parked.clear()
+
+    def erase(self, key: str) -> None:
+        """A customer is to be forgotten; whoever has it under a lease is left to finish first."""
+        if key not in self.statuses:
+            return
+        try:
+            entry = self.ledger.erase(key)
+        except EntryClaimed:
+            return
+        # Nobody whose lease lasts is sending it just now.
+        assert self.sending_until.pop(key, self.clock()) <= self.clock()
+        was = self.statuses[key]
+        assert entry.status is (Status.SKIPPED if was is Status.PENDING else was)
+        assert (entry.customer_key, entry.due_at) == ("", None)
+        self.erased.add(key)
+        self.parked.discard(key)
 
     def pause(self, _key: str) -> None:
         """A pause that is on is ended, once; one that is not is begun."""
@@ -207,7 +232,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self) -> None:
         """Every key that was ever recorded has its one entry, and the counts add up to them."""
-        assert {entry.customer_key for entry in self._entries()} == set(self.statuses)
+        assert len(self._entries()) == len(self.ledger.entries())
         assert sum(self.ledger.counts().values()) == len(self.statuses)
 
     @invariant()
@@ -226,8 +251,21 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert entry.due_at is not None
                 assert entry.due_at - self.clock() <= UNCLEAR_WAIT + timedelta(minutes=1)
 
+    @invariant()
+    def what_was_erased_is_gone(self) -> None:
+        """Nothing brings it back, and nobody is to be sent without a key."""
+        for entry in self.ledger.entries():
+            assert entry.status is not Status.PENDING or entry.customer_key
+            assert "bob" not in self.ledger.conversion_of(entry).dumps() or entry.customer_key
+
     def _entries(self) -> list[Entry]:
-        return list(self.ledger.entries())
+        """Every entry, each under the key that it was recorded with."""
+        found = [self.ledger.get(key) for key in self.statuses]
+        assert {entry.id for entry in found} == {entry.id for entry in self.ledger.entries()}
+        return [
+            replace(entry, customer_key=key)
+            for key, entry in zip(self.statuses, found, strict=True)
+        ]
 
 
 def test_no_sequence_of_events_breaks_the_ledger() -> None:

@@ -17,6 +17,12 @@ from .pause import Cause as Cause
 from .pause import Pause as Pause
 from .pause import Streak as Streak
 from .place import Place as Place
+from .privacy import ERASED as ERASED
+from .privacy import is_erased as is_erased
+from .reports import Day as Day
+from .reports import Page as Page
+from .reports import PartnerShare as PartnerShare
+from .reports import Stretch as Stretch
 from .storage import Storage as Storage
 from .store import Ledger as Ledger
 from .store import Recorded as Recorded

@@ -116,6 +116,12 @@ class AppDatabase:
             self._take_write_lock(conn)
             return schema.migrate(conn)
 
+    def overwrite_what_is_deleted(self, _conn: Connection) -> None:
+        """Do nothing: how the app's database keeps deleted data is the app's choice."""
+
+    def forget_old_pages(self) -> None:
+        """Do nothing, for the same reason."""
+
     def close(self) -> None:
         """Do nothing: the engine is the app's."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from typing import Any
@@ -120,9 +121,12 @@ def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> En
         ours = ours | (entries.c.status == Status.PENDING.value)
     mine = entries.update().where(entries.c.id == claim.entry.id, ours)
     changed = conn.execute(mine, _values(claim, now, verdict)).rowcount
+    after = fetch(conn, claim.entry.id)
     if verdict.attempt is not None:
-        write_attempt(conn, claim.entry.id, verdict.attempt, now)
-    return fetch(conn, claim.entry.id) if changed else None
+        # The answer to somebody who was erased meanwhile is not kept.
+        kept = verdict.attempt if after.customer_key else replace(verdict.attempt, answer="")
+        write_attempt(conn, claim.entry.id, kept, now)
+    return after if changed else None
 
 
 def _values(claim: Claim, now: datetime, verdict: Verdict) -> dict[str, Any]:

@@ -104,6 +104,20 @@ class Database:
         with told(self.location), self._engine.begin() as conn:
             return schema.migrate(conn)
 
+    def overwrite_what_is_deleted(self, conn: Connection) -> None:
+        """Let SQLite write zeros over what this transaction takes out of its file.
+
+        https://www.sqlite.org/pragma.html#pragma_secure_delete
+        """
+        if self.is_sqlite:
+            conn.exec_driver_sql("PRAGMA secure_delete=ON")
+
+    def forget_old_pages(self) -> None:
+        """Empty SQLite's write-ahead log, which keeps what was there before, if nobody reads it."""
+        if self.is_sqlite:
+            with self._speaking(), self._engine.connect() as conn:
+                _autocommit(conn, "PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close every idle connection; the next use opens a new one."""
         self._engine.dispose()
@@ -246,3 +260,9 @@ def _guard_for(url: URL) -> Guard | None:
     if os.name != "posix" or url.get_backend_name() != "sqlite" or in_memory(url):
         return None
     return Guard(Path(url.database or ""))
+
+
+def _autocommit(conn: Connection, pragma: str) -> None:
+    # Past SQLAlchemy, which would begin a transaction, in which nothing can be checkpointed.
+    driver: Any = conn.connection.driver_connection
+    driver.execute(pragma).close()

@@ -41,5 +41,11 @@ class Storage(Protocol):
     def check(self, conn: Connection) -> None:
         """Make sure, once, that the tables are there, over somebody else's connection."""
 
+    def overwrite_what_is_deleted(self, conn: Connection) -> None:
+        """Let nothing stay on the disk of what this transaction takes out, where that is ours."""
+
+    def forget_old_pages(self) -> None:
+        """Let nothing stay of what was there before, where that is ours to do."""
+
     def close(self) -> None:
         """Close idle connections, if they are ours."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
@@ -23,8 +24,11 @@ from sqlalchemy.exc import IntegrityError
 
 from ..conversion import Conversion
 from ..errors import EntryNotFound
+from ..errors import IllegalTransition
 from ..errors import InvalidConversion
 from . import claims
+from . import privacy
+from . import reports
 from .deliveries import Deliveries
 from .deliveries import digest_of
 from .entry import Attempt
@@ -137,10 +141,13 @@ class Ledger(Deliveries):
         """Make a dead, skipped or parked entry due now.
 
         :raises EntryNotFound: there is none with that key.
-        :raises IllegalTransition: it was delivered, and must never be sent again.
+        :raises IllegalTransition: it was delivered, and must never be sent again; or erased, and
+            cannot be.
         """
         with self._database.write() as conn:
             entry = _find(conn, customer_key)
+            if privacy.is_erased(entry):
+                raise IllegalTransition(privacy.ERASED, Status.PENDING.value)
             check_transition(entry.status, Status.PENDING)
             wanted = entries.c.id == entry.id
             conn.execute(entries.update().where(wanted), _requeued(self._now(conn)))
@@ -162,6 +169,7 @@ class Ledger(Deliveries):
         """
         check_transition(status, Status.PENDING)
         wanted = entries.update().where(entries.c.status == status.value)
+        wanted = wanted.where(entries.c.customer_key != "")  # erased: there is nobody to send
         if status is Status.PENDING:
             wanted = wanted.where(entries.c.due_at.is_(None))
         if partner_key is not None:
@@ -170,6 +178,25 @@ class Ledger(Deliveries):
             wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
         with self._database.write() as conn:
             return conn.execute(wanted, _requeued(self._now(conn))).rowcount
+
+    def erase(self, customer_key: str) -> Entry:
+        """Empty what is known of a customer, and return what is left of the entry.
+
+        Key, e-mail, name, IP address, agent and stored answers are gone for good; the digest of
+        the key stays, so that nobody is credited twice, and so do the click, the partner and the
+        times. One that is pending becomes skipped ("erased"), one that is delivered is not
+        looked up any more. A signup of the same customer later is recorded like a new one where
+        this one was skipped, and is this one, credited already, where it was taken.
+
+        :raises EntryNotFound: there is none with that key.
+        :raises EntryClaimed: somebody is dealing with it just now, and may be sending it.
+        """
+        with self._database.write() as conn:
+            self._database.overwrite_what_is_deleted(conn)
+            named = f"for the customer key {customer_key!r}"
+            erased = privacy.erase(conn, digest_of(customer_key), named, self._now(conn))
+        self._database.forget_old_pages()
+        return erased
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -214,6 +241,65 @@ class Ledger(Deliveries):
         with self._database.read() as conn:
             return [claims.entry_of(row) for row in conn.execute(wanted)]
 
+    def find(self, entry_id: int) -> Entry:
+        """Return the entry with this id.
+
+        :raises EntryNotFound: there is none.
+        """
+        with self._database.read() as conn:
+            row = conn.execute(select(entries).where(entries.c.id == entry_id)).one_or_none()
+        if row is None:
+            raise EntryNotFound(str(entry_id))
+        return claims.entry_of(row)
+
+    def page(
+        self,
+        *,
+        status: Status | None = None,
+        partner_key: str | None = None,
+        search: str = "",
+        before_id: int | None = None,
+        after_id: int | None = None,
+        limit: int = 50,
+    ) -> reports.Page:
+        """Return a page of entries, newest first.
+
+        :param search: words that must all be in the customer key, e-mail address, name, click or
+            partner key, in whatever case.
+        :param before_id: those older than the entry with this id.
+        :param after_id: those newer, the ones next to it.
+        """
+        with self._database.read() as conn:
+            return reports.read_page(
+                conn,
+                status=status,
+                partner_key=partner_key,
+                search=search,
+                before_id=before_id,
+                after_id=after_id,
+                limit=limit,
+            )
+
+    def days(self, last: timedelta) -> list[reports.Day]:
+        """Return how many conversions were recorded on each of the last days, oldest first."""
+        with self._database.read() as conn:
+            now = self._now(conn)
+            return reports.read_days(conn, now - last, now)
+
+    def partners(self, last: timedelta, *, limit: int = 10) -> list[reports.PartnerShare]:
+        """Return the partners who brought most in the last days, the busiest first."""
+        with self._database.read() as conn:
+            return reports.read_partners(conn, self._now(conn) - last, limit)
+
+    def stretch(self, after: int, *, lag: timedelta, steps: Sequence[float]) -> reports.Stretch:
+        """Return what happened at attempts since the line ``after`` of all trails.
+
+        :param lag: leave out what is newer than that: another process may be writing before it.
+        :param steps: seconds from a signup to its delivery, by which those are sorted.
+        """
+        with self._database.read() as conn:
+            return reports.read_stretch(conn, after, self._now(conn) - lag, steps)
+
     def counts(self) -> dict[Status, int]:
         """Return how many entries are in each state. They add up to the conversions recorded."""
         counted = select(entries.c.status, func.count()).group_by(entries.c.status)
@@ -245,6 +331,7 @@ _INSERT = entries.insert()
 _INSERT_OR_NOT = (
     postgresql.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.customer_digest])
 ).returning(entries.c.id)
+_OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
 
 
 def _insert_or_find(conn: Connection, values: Mapping[str, Any]) -> Recorded:
@@ -277,7 +364,9 @@ def _found_or_revived(conn: Connection, values: Mapping[str, Any]) -> Recorded:
     entry = claims.entry_of(conn.execute(found).one())
     if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
         return Recorded(entry, new=False)
-    conn.execute(entries.update().where(entries.c.id == entry.id), values)
+    # What may have been taken before it was skipped still may have been.
+    anew = {name: value for name, value in values.items() if name not in _OF_ATTEMPTS}
+    conn.execute(entries.update().where(entries.c.id == entry.id), anew)
     return Recorded(claims.fetch(conn, entry.id), new=True)
 
 
@@ -304,6 +393,7 @@ def _new_row(
         "settled_at": now if skipped else None,
         "lease": None,
         "payload": conversion.dumps(),
+        "search": reports.searchable(conversion),
     }
 
 

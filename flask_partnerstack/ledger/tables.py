@@ -97,6 +97,18 @@ entries = Table(
     Column("settled_at", Moment),
     Column("lease", String(32)),
     Column("payload", Text, nullable=False),
+    # What a person finds it by, in lower case: key, e-mail, name, click, partner.
+    Column("search", Text, nullable=False),
+)
+
+# How many are in each state, and the newest of one state. What waits is few.
+Index("partnerstack_entry_status", entries.c.status, entries.c.id)
+# When they came, by whom, and what became of them, without reading the rows.
+Index(
+    "partnerstack_entry_recorded",
+    entries.c.recorded_at,
+    entries.c.partner_key,
+    entries.c.status,
 )
 
 # Only what is due is looked for, so only that is indexed: a million settled entries cost nothing.

@@ -107,6 +107,20 @@ class SandboxProcess:
         query = {"v": str(version), **({"to": landing} if landing else {}), **parameters}
         return f"{self.url}/l/{quote(partner, safe='')}?{urlencode(query)}"
 
+    def follow(self, link: str) -> str:
+        """Make the click of a partner link; return the landing URL that it leads to."""
+        parts = urlsplit(link)
+        connection = self._connect()
+        try:
+            connection.request("GET", f"{parts.path}?{parts.query}")
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status != 302:
+            raise ValueError(json.loads(answer)["message"])
+        return response.headers["Location"]
+
     def received(self) -> Documents:
         """Every request to the conversion endpoint and what was answered, oldest first."""
         return self._list("received")
@@ -227,9 +241,12 @@ class SandboxProcess:
         documents: Documents = self._ask("GET", f"/_sandbox/{name}")
         return documents
 
-    def _ask(self, method: str, path: str, document: object = None) -> Any:
+    def _connect(self) -> HTTPConnection:
         # http.client, because it has never heard of the environment's proxies.
-        connection = HTTPConnection(self._host.strip("[]"), self._port, timeout=self._timeout)
+        return HTTPConnection(self._host.strip("[]"), self._port, timeout=self._timeout)
+
+    def _ask(self, method: str, path: str, document: object = None) -> Any:
+        connection = self._connect()
         try:
             connection.request(method, path, json.dumps(document) if document else None)
             response = connection.getresponse()

@@ -26,6 +26,7 @@ from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.settings import Settings
+from flask_partnerstack.testing import rehearse
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.servers import SERVERS
@@ -340,3 +341,13 @@ def test_sessions_made_before_the_first_use_are_heard(
     track_conversion("acme", xid=XID, session=session)
     session.commit()
     assert house.recorded == ["acme"]
+
+
+def test_a_rehearsal_keeps_the_apps_database(legacy: House) -> None:
+    """A signup in one transaction can be rehearsed, too."""
+    with rehearse(legacy.app) as rehearsal:
+        legacy.add_user("acme")
+        track_conversion("acme", xid=XID, session=legacy.db.session)
+        legacy.db.session.commit()
+        rehearsal.assert_converted("acme")
+    assert legacy.entry("acme") is not None

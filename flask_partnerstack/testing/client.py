@@ -1,0 +1,69 @@
+"""``ReferredClient``: a Flask test client that arrives by a partner's link."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+
+class LeadsHere(Protocol):
+    """Whoever has partner links: the fake, or the sandbox."""
+
+    def link(self, partner: str, landing: str | None, version: int, **parameters: str) -> str:
+        """A partner's link."""
+
+    def follow(self, link: str) -> str:
+        """Make its click; return where it leads."""
+
+
+class ReferredClient(FlaskClient):
+    """Your app's test client, whom a partner's link can bring."""
+
+    partnerstack: LeadsHere
+
+    def arrive(
+        self, partner: str = "ann", landing: str = "/", *, version: int = 2, **parameters: str
+    ) -> TestResponse:
+        """Come by a partner's link, as a new click; return the landing page's response.
+
+        :param partner: the partner key.
+        :param landing: the path that the link leads to.
+        :param version: 2, or 1 for links of the old kind.
+        :param parameters: what the partner appended to the link: ``sid="newsletter"``.
+        """
+        return arrive(self, self.partnerstack, partner, landing, version=version, **parameters)
+
+
+def arrive(
+    client: FlaskClient,
+    partnerstack: LeadsHere,
+    partner: str = "ann",
+    landing: str = "/",
+    *,
+    version: int = 2,
+    **parameters: str,
+) -> TestResponse:
+    """Let any test client of yours come by a partner's link. See :meth:`ReferredClient.arrive`."""
+    link = partnerstack.link(partner, f"http://localhost{_path(landing)}", version, **parameters)
+    target = urlsplit(partnerstack.follow(link))
+    return client.get(f"{target.path}?{target.query}")
+
+
+def _path(landing: str) -> str:
+    if not landing.startswith("/"):
+        raise ValueError(f"landing: expected a path of your app, like '/', got {landing!r}")
+    return landing
+
+
+def referred_client(app: Flask, partnerstack: LeadsHere, **options: Any) -> ReferredClient:
+    """Return a test client of ``app``, of its own class when it has one, that can arrive."""
+    own = app.test_client_class
+    kind = ReferredClient if own is None else type("ReferredClient", (ReferredClient, own), {})
+    client: ReferredClient = kind(app, app.response_class, use_cookies=True, **options)
+    client.partnerstack = partnerstack
+    return client

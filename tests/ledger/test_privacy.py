@@ -1,0 +1,193 @@
+"""Erasing a customer: the same on every storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import EntryClaimed
+from flask_partnerstack.errors import EntryNotFound
+from flask_partnerstack.errors import IllegalTransition
+from flask_partnerstack.errors import Judgement
+from flask_partnerstack.ledger import Attempt
+from flask_partnerstack.ledger import Claim
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Status
+from flask_partnerstack.ledger import is_erased
+from tests.kit import Clock
+from tests.ledger.conftest import LEASE
+
+Make = Callable[..., Conversion]
+
+JO = {"email": "jo@acme.com", "name": "Jo Doe", "ip_address": "192.0.2.7", "user_agent": "Lynx"}
+TAKEN = Attempt(judged=Judgement.ACCEPTED, reason="HTTP 200", status=200, answer="hello Jo Doe")
+UNCLEAR = Attempt(judged=Judgement.UNCLEAR, reason="HTTP 500", status=500, answer="Jo Doe?")
+
+
+def claimed(ledger: Ledger) -> Claim:
+    (claim,) = ledger.claim(1)
+    return claim
+
+
+def delivered(ledger: Ledger, conversion: Conversion) -> None:
+    ledger.record(conversion)
+    claim = claimed(ledger)
+    ledger.count_attempt(claim)
+    ledger.settle(claim, Status.DELIVERED, TAKEN, look_up_in=timedelta(0))
+
+
+def test_all_that_names_the_customer_is_gone(any_ledger: Ledger, conversion: Make) -> None:
+    """Key, e-mail, name, address, agent and stored answers; the conversion itself stays."""
+    delivered(any_ledger, conversion("acme", partner_key="ann", sub_ids=["jo"], **JO))
+    erased = any_ledger.erase("acme")
+    assert (erased.customer_key, erased.status, erased.reason) == ("", Status.DELIVERED, "erased")
+    assert (erased.xid, erased.partner_key, erased.attempts) == ("h8pb9E7TZK6YMO", "ann", 1)
+    assert is_erased(erased)
+    assert any_ledger.conversion_of(erased) == Conversion(customer_key="", xid=erased.xid)
+    assert [line.answer for line in any_ledger.trail(erased)] == [""]
+    for word in ("acme", "jo", "doe", "192"):
+        assert any_ledger.page(search=word).entries == []
+
+
+def test_erasing_leaves_the_others_alone(any_ledger: Ledger, conversion: Make) -> None:
+    """Nobody else loses a letter."""
+    others = conversion("globex", **JO)
+    any_ledger.record(others)
+    any_ledger.record(conversion("acme", **JO))
+    any_ledger.erase("acme")
+    entry = any_ledger.get("globex")
+    assert any_ledger.conversion_of(entry) == others
+    assert any_ledger.page(search="jo@acme.com").entries == [entry]
+
+
+def test_what_is_pending_is_skipped_first(any_ledger: Ledger, conversion: Make) -> None:
+    """Who is erased before the delivery is never sent."""
+    any_ledger.record(conversion("acme"))
+    erased = any_ledger.erase("acme")
+    assert (erased.status, erased.reason, erased.due_at) == (Status.SKIPPED, "erased", None)
+    assert erased.settled_at is not None
+    assert any_ledger.claim(10) == []
+
+
+def test_what_waits_to_be_looked_up_is_not_any_more(any_ledger: Ledger, conversion: Make) -> None:
+    """A customer whose key nobody knows cannot be asked for."""
+    delivered(any_ledger, conversion("acme"))
+    assert any_ledger.outlook().due_in == 0.0
+    any_ledger.erase("acme")
+    assert any_ledger.outlook().due_in is None
+
+
+def test_what_is_in_somebodys_hands_is_left_there(any_ledger: Ledger, conversion: Make) -> None:
+    """A conversion that may be on its way is not erased under whoever sends it."""
+    any_ledger.record(conversion("acme"))
+    claim = claimed(any_ledger)
+    with pytest.raises(EntryClaimed, match="Try again then") as refused:
+        any_ledger.erase("acme")
+    assert refused.value.entry_id == claim.entry.id
+    assert any_ledger.get("acme").customer_key == "acme"
+    any_ledger.settle(claim, Status.DELIVERED, TAKEN)
+    assert any_ledger.erase("acme").status is Status.DELIVERED
+
+
+def test_a_lease_that_ran_out_holds_nobody(ledger: Ledger, clock: Clock, conversion: Make) -> None:
+    """What a killed process left is erased; should it be alive after all, it sends nothing."""
+    ledger.record(conversion("acme"))
+    claim = claimed(ledger)
+    clock.now += 2 * LEASE
+    ledger.erase("acme")
+    assert not ledger.count_attempt(claim)
+
+
+def test_an_answer_that_comes_too_late_is_not_kept(
+    ledger: Ledger, clock: Clock, conversion: Make
+) -> None:
+    """Whoever was sending for longer than their lease brings no name back."""
+    ledger.record(conversion("acme"))
+    claim = claimed(ledger)
+    ledger.count_attempt(claim)
+    clock.now += 2 * LEASE
+    erased = ledger.erase("acme")
+    assert ledger.postpone(claim, LEASE, reason="HTTP 500", attempt=UNCLEAR) is None
+    (line,) = ledger.trail(erased)
+    assert (line.reason, line.answer) == ("HTTP 500", "")
+
+
+def test_the_dead_stay_dead(any_ledger: Ledger, conversion: Make) -> None:
+    """Their reason stays, and neither one nor all of them can be requeued."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.bury(claimed(any_ledger), reason="rejected: HTTP 400")
+    erased = any_ledger.erase("acme")
+    assert (erased.status, erased.reason) == (Status.DEAD, "rejected: HTTP 400")
+    with pytest.raises(IllegalTransition, match="erased cannot become pending"):
+        any_ledger.requeue("acme")
+    assert any_ledger.requeue_all() == 0
+
+
+def test_the_skipped_are_not_requeued_either(any_ledger: Ledger, conversion: Make) -> None:
+    """There is nobody left to be sent."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.erase("acme")
+    assert any_ledger.requeue_all(status=Status.SKIPPED) == 0
+
+
+def test_nobody_is_credited_twice(any_ledger: Ledger, conversion: Make) -> None:
+    """Who was taken, erased, and signs up again is the customer that was taken."""
+    delivered(any_ledger, conversion("acme"))
+    erased = any_ledger.erase("acme")
+    again = any_ledger.record(conversion("acme", **JO))
+    assert (again.new, again.entry) == (False, erased)
+
+
+def test_who_was_never_sent_may_come_back(any_ledger: Ledger, conversion: Make) -> None:
+    """Erased before the delivery, and signed up again: that is a conversion."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.erase("acme")
+    again = any_ledger.record(conversion("acme", xid="AnotherClick12", **JO))
+    assert again.new
+    assert (again.entry.customer_key, again.entry.status) == ("acme", Status.PENDING)
+    assert claimed(any_ledger).unclear == 0
+
+
+def test_who_may_have_been_taken_still_may(ledger: Ledger, clock: Clock, conversion: Make) -> None:
+    """Erased when nobody knew whether it was taken, it is looked up first when it comes back."""
+    ledger.record(conversion("acme"))
+    ledger.count_attempt(claimed(ledger))
+    clock.now += 2 * LEASE
+    ledger.erase("acme")
+    entry = ledger.record(conversion("acme")).entry
+    assert (claimed(ledger).unclear, entry.attempts) == (1, 1)
+
+
+def test_erasing_twice_is_erasing(any_ledger: Ledger, conversion: Make) -> None:
+    """A second request finds nothing left to do; a stranger is not there."""
+    delivered(any_ledger, conversion("acme", **JO))
+    assert any_ledger.erase("acme") == any_ledger.erase("acme")
+    with pytest.raises(EntryNotFound, match="'nobody'"):
+        any_ledger.erase("nobody")
+
+
+def test_counts_add_up_after_erasing(any_ledger: Ledger, conversion: Make) -> None:
+    """An erased conversion is one still."""
+    for _ in range(3):
+        any_ledger.record(conversion("acme"))
+    any_ledger.record(conversion("globex"))
+    any_ledger.erase("acme")
+    assert sum(any_ledger.counts().values()) == 2
+
+
+def test_no_byte_of_the_customer_is_left_in_the_file(
+    ledger: Ledger, conversion: Make, tmp_path: Path
+) -> None:
+    """Neither the file nor its log keeps what was erased, as SQLite would by itself."""
+    for number in range(200):
+        ledger.record(conversion(f"other-{number}"))
+    ledger.record(conversion("zaphod", email="zaphod@example.com", meta={"x": "y" * 9000}))
+    assert any(b"zaphod" in file.read_bytes() for file in tmp_path.glob("partnerstack.db*"))
+    ledger.erase("zaphod")
+    for file in tmp_path.glob("partnerstack.db*"):
+        assert b"zaphod" not in file.read_bytes(), file
+        assert b"y" * 100 not in file.read_bytes(), file

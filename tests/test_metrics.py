@@ -1,0 +1,143 @@
+"""What Prometheus is told, read from its registry as it would read it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from prometheus_client import CollectorRegistry
+from prometheus_client import generate_latest
+
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.errors import NotInitialized
+from flask_partnerstack.errors import Refused
+from flask_partnerstack.ledger import Cause
+from flask_partnerstack.metrics import register_metrics
+from tests.kit import LANDING
+from tests.kit import XID
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+
+
+@pytest.fixture
+def registry(app: Flask) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    register_metrics(app, registry)
+    return registry
+
+
+def record(app: Flask, *keys: str) -> None:
+    with app.app_context():
+        for key in keys:
+            track_conversion(key, xid=XID)
+
+
+def told(registry: CollectorRegistry) -> dict[str, float]:
+    lines = generate_latest(registry).decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def test_conversions_are_counted_by_state(app: Flask, registry: CollectorRegistry) -> None:
+    """Every state is there, also when nobody is in it."""
+    record(app, "acme", "globex")
+    get_state(app).dispatcher.take(1)[0]()
+    found = told(registry)
+    states = ("pending", "delivered", "verified", "dead", "skipped")
+    assert [found[f'partnerstack_conversions{{status="{s}"}}'] for s in states] == [1, 1, 0, 0, 0]
+    assert found["partnerstack_ledger_up"] == 1
+
+
+def test_the_oldest_undelivered_has_an_age(
+    app: Flask, registry: CollectorRegistry, clock: Clock
+) -> None:
+    """In seconds, to alert on; 0 when nobody waits."""
+    assert told(registry)["partnerstack_oldest_undelivered_seconds"] == 0
+    record(app, "acme")
+    clock.tick(minutes=10)
+    assert told(registry)["partnerstack_oldest_undelivered_seconds"] == 600
+
+
+def test_attempts_are_counted_by_their_outcome(
+    app: Flask, registry: CollectorRegistry, clock: Clock, transport: ScriptedTransport
+) -> None:
+    """Each line of the trails once, however often it is asked."""
+    transport.answers = [Refused("HTTP 503", status=503)]
+    record(app, "acme")
+    get_state(app).dispatcher.run_pass()
+    clock.tick(hours=2)
+    get_state(app).dispatcher.run_pass()
+    clock.tick(minutes=1)
+    for _ in range(3):
+        found = told(registry)
+    assert found['partnerstack_attempts_total{outcome="refused"}'] == 1
+    assert found['partnerstack_attempts_total{outcome="accepted"}'] == 1
+    assert found['partnerstack_attempts_total{outcome="unclear"}'] == 0
+
+
+def test_latency_is_a_histogram(app: Flask, registry: CollectorRegistry, clock: Clock) -> None:
+    """From the signup to the delivery, in steps that add up."""
+    for key, seconds in (("acme", 1), ("globex", 100)):
+        record(app, key)
+        clock.tick(seconds=seconds)
+        get_state(app).dispatcher.run_pass()
+        clock.tick(minutes=1)
+        told(registry)
+    found = told(registry)
+    name = "partnerstack_delivery_latency_seconds"
+    steps = [found[f'{name}_bucket{{le="{le}"}}'] for le in ("1.0", "60.0", "300.0", "+Inf")]
+    assert steps == [1, 1, 2, 2]
+    assert (found[f"{name}_count"], found[f"{name}_sum"]) == (2, 101)
+
+
+def test_captures_are_counted(app: Flask, registry: CollectorRegistry) -> None:
+    """Each new click once, and no click of another app's."""
+    client = app.test_client()
+    client.get(f"/?{LANDING}")
+    client.get(f"/?{LANDING}")
+    client.get("/")
+    assert told(registry)["partnerstack_captures_total"] == 1
+
+
+def test_a_pause_is_told_with_its_cause(app: Flask, registry: CollectorRegistry) -> None:
+    """Nothing while all is well, so that its presence is the alarm."""
+    assert not [name for name in told(registry) if "paused" in name]
+    get_state(app).ledger.begin_pause(Cause.DENIED, "HTTP 401")
+    assert told(registry)['partnerstack_delivery_paused{cause="denied"}'] == 1
+
+
+def test_a_ledger_that_cannot_be_read_is_told(
+    make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The app's other metrics are served all the same."""
+    app = make_app(LEDGER_URL="sqlite:///elsewhere.db")
+    registry = CollectorRegistry()
+    register_metrics(app, registry)
+    assert told(registry)["partnerstack_ledger_up"] == 0
+    assert "init-db" in caplog.text
+
+
+def test_registering_opens_no_ledger(app: Flask, registry: CollectorRegistry) -> None:
+    """The names are known before the first conversion, and before there is a ledger."""
+    place = get_state(app).place.path
+    assert place is not None
+    assert not place.exists()
+    with pytest.raises(ValueError, match=r"[Dd]uplicated"):
+        register_metrics(app, registry)
+
+
+def test_an_app_without_the_extension_is_diagnosed() -> None:
+    """The order matters, and is said."""
+    with pytest.raises(NotInitialized, match="init_app"):
+        register_metrics(Flask("bare"), CollectorRegistry())
+
+
+def test_the_package_does_not_need_it() -> None:
+    """Without the extra, nothing imports prometheus_client."""
+    code = "import sys, flask_partnerstack; print('prometheus_client' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
