@@ -158,6 +158,22 @@ def test_expired_click_does_not_rise_again(
     assert (sandbox.converted, site.entries) == ([], [])
 
 
+def test_cookies_at_apex_and_subdomain(
+    make_site: MakeSite, sandbox: Sandbox, visitor: Visitor
+) -> None:
+    """A stale copy of PartnerStackJS's cookie at the subdomain hides no newer one at the apex."""
+    site = make_site(building())
+    visitor.plant(name="ps_xid", value="stale1", url=site.url())
+    land(visitor, sandbox, site, "ada", "/bare")
+    for value in ("newer1", "newer2"):
+        visitor.plant(name="ps_xid", value=value, domain=".shop.localhost", path="/")
+        answer = visitor.go(site.url("/who"))
+        assert answer.request.all_headers()["cookie"].count("ps_xid=") == 2
+        assert answer.json()["xid"] == value
+    visitor.plant(name="ps_xid", value="newer1", url=site.url())
+    assert visitor.go(site.url("/who")).json()["xid"] == "newer2"
+
+
 def test_redirectors_cookie_is_the_last_resort(
     make_site: MakeSite, sandbox: Sandbox, visitor: Visitor
 ) -> None:
