@@ -3,7 +3,8 @@
 The house, from roof to ground. A file imports only from lower floors::
 
     extension | cli                 PartnerStack; the flask partnerstack commands
-    signup | sandbox | doctor       the decorator; a fake PartnerStack; is it set up right?
+    signup | sandbox | doctor | celery | rq
+                                    the decorator; a fake PartnerStack; is it set up right?; tasks
     capture | tracking              request → g → cookie; conversion → ledger → nudge
     _visit                          what one request says of the visitor's clicks
     _state | signals                what belongs to one app; past-tense facts

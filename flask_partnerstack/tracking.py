@@ -193,7 +193,7 @@ def _announce(state: State, recorded: Recorded, reason: str | None) -> None:
     if reason is not None:
         log.warning("Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.", entry.id)
     signals.send(signals.conversion_recorded, this_app(), entry=entry)
-    state.engine.nudge()
+    state.engine.nudge(entry.id)
 
 
 def _warn_of_email(state: State, customer_key: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable
 
 from .. import forks
 from .base import Job
 from .base import Work
+from .base import stop_at_exit
 
 log = logging.getLogger("flask_partnerstack")
 
@@ -41,7 +40,7 @@ class ThreadEngine:
         self._crew: _Crew | None = None
         self.awake = False
         forks.watch(self)
-        _stop_at_exit(self)
+        stop_at_exit(self)
 
     def wake(self) -> None:
         """Start the scheduling thread, unless it runs."""
@@ -60,7 +59,7 @@ class ThreadEngine:
         else:
             self._crew, self.awake = crew, True
 
-    def nudge(self) -> None:
+    def nudge(self, _entry_id: int | None = None, /) -> None:
         """Something is due: look at once."""
         self.wake()
         if self._crew is not None:
@@ -80,17 +79,6 @@ class ThreadEngine:
         self._locks = {}
         self._crew = None
         self.awake = False
-
-
-def _stop_at_exit(engine: ThreadEngine) -> None:
-    # Weakly, so that an app that is dropped is not kept until the process ends.
-    reference = weakref.ref(engine)
-
-    def stop() -> None:
-        if (living := reference()) is not None:
-            living.stop()
-
-    atexit.register(stop)
 
 
 class _Crew:
