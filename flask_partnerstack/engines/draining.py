@@ -27,5 +27,7 @@ def drain(work: Work, *, concurrency: int, seconds: float) -> bool:
     first = work.take(concurrency)
     if first:
         with ThreadPoolExecutor(len(first)) as pool:
-            list(pool.map(go_on_from, first))
+            under_way = [pool.submit(go_on_from, job) for job in first]
+        for one in under_way:
+            one.result()
     return time.monotonic() >= deadline
