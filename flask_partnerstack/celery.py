@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 from typing import Final
 
@@ -57,10 +58,17 @@ _TASK: Final[dict[str, Any]] = {
     "soft_time_limit": 100,
     "time_limit": 120,
 }
-#: A pooled connection may have died since its last use, so one more try; the engine does the rest.
+#: A kept connection may have died since its last use, so one more try; the engine does the rest.
 _PUBLISHING: Final[dict[str, Any]] = {
     "retry": True,
     "retry_policy": {"max_retries": 1, "interval_start": 0},
+}
+
+#: The longest wait for a broker that says nothing, in seconds and each transport's own words.
+#: Their default is none. What the app's ``broker_transport_options`` say goes first.
+_BOUNDS: Final[dict[str, dict[str, Any]]] = {
+    "redis": {"socket_connect_timeout": 5.0, "socket_timeout": 10.0},
+    "amqp": {"read_timeout": 10.0, "write_timeout": 10.0},
 }
 
 _RECIPE = (
@@ -102,19 +110,34 @@ def connect(app: Flask) -> Publish:
     if not isinstance(found, Celery):
         raise ConfigurationError(
             "PARTNERSTACK_ENGINE",
-            f'"celery" publishes through app.extensions["celery"], where there is '
+            '"celery" publishes through app.extensions["celery"], where there is '
             f"{'none' if found is None else f'a {type(found).__name__}'}. {_RECIPE}"
             "celery_init_app(app).",
         )
+    return _Publisher(found)
 
-    def publish(entry_id: int | None) -> None:
+
+class _Publisher:
+    """Publishes over a connection of its own, which never waits for ever. For one thread."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = celery
+
+    def __call__(self, entry_id: int | None) -> None:
         # Looked up by name: with several apps in a process, the shared task is the last one's.
-        if entry_id is None:
-            found.tasks[SWEEP].apply_async(**_PUBLISHING)
-        else:
-            found.tasks[DELIVER].apply_async((entry_id,), **_PUBLISHING)
+        name, args = (SWEEP, ()) if entry_id is None else (DELIVER, (entry_id,))
+        try:
+            self._celery.tasks[name].apply_async(args, producer=self._producer, **_PUBLISHING)
+        except Exception:
+            self._producer.connection.collect(socket_timeout=1.0)  # without saying good-bye
+            raise
 
-    return publish
+    @cached_property
+    def _producer(self) -> Any:
+        connection = self._celery.connection_for_write()
+        bounds = _BOUNDS.get(connection.transport.driver_type, {})
+        connection.transport_options = {**bounds, **connection.transport_options}
+        return self._celery.amqp.Producer(connection, auto_declare=False)
 
 
 def _state() -> State:

@@ -36,8 +36,8 @@ class PublishingEngine:
     publisher for half a minute and longer. What cannot be published is dropped, and made up for by
     one message to look at everything, as soon as one goes through.
 
-    :param connect: returns what publishes. Called for each message, and by the first request, so
-        that a mistake shows there; it raises a :class:`~..errors.ConfigurationError` then.
+    :param connect: returns what publishes; called anew after a failure. Called by the first
+        request, too, so that a mistake shows there, as a :class:`~..errors.ConfigurationError`.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class _Publisher:
         self._rests_until = 0.0
         self._dropped = 0
         self._failing = False
+        self._send: Publish | None = None
         self._thread = threading.Thread(
             target=self._run, name="partnerstack-publisher", daemon=True
         )
@@ -150,13 +151,16 @@ class _Publisher:
 
     def _publish(self, message: int | None) -> None:
         dropped = self._dropped
-        self._connect()(None if dropped else message)
+        if self._send is None:
+            self._send = self._connect()
+        self._send(None if dropped else message)
         self._failing = False
         if dropped:
             self._dropped -= dropped
             log.warning("Publishing goes on; %s dropped messages are made up for.", dropped)
 
     def _fail(self, error: Exception) -> None:
+        self._send = None
         self._rests_until = time.monotonic() + self._rest
         self._dropped += 1 + self._clear()
         again, self._failing = self._failing, True
