@@ -1,0 +1,210 @@
+"""A site that publishes, brokers and workers of the tests' own, and the ledger on PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+from sqlalchemy import create_engine
+from sqlalchemy import make_url
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from flask_partnerstack.ledger import Database
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Status
+from flask_partnerstack.sandbox import SandboxProcess
+from tests.chaos.conftest import keys as keys
+from tests.chaos.conftest import plain_environment as plain_environment
+from tests.chaos.conftest import say as say
+from tests.chaos.conftest import sends as sends
+from tests.chaos.conftest import size as size
+from tests.e2e.conftest import eventually as eventually
+from tests.e2e.conftest import open_site as open_site
+from tests.e2e.conftest import sandbox as sandbox
+from tests.e2e.conftest import visit as visit
+from tests.ledger.conftest import SERVERS
+from tests.queues.brokers import Absent
+from tests.queues.brokers import Broker
+
+Eventually = Callable[[Callable[[], bool]], None]
+Start = Callable[[type[Broker]], Broker]
+
+#: Every moment that the ledger keeps.
+MOMENTS = {
+    "partnerstack_entry": (
+        *("recorded_at", "first_attempt_at", "attempted_at", "sending_at"),
+        *("due_at", "scheduled_at", "settled_at"),
+    ),
+    "partnerstack_attempt": ("at",),
+}
+
+
+def absent(reason: str) -> None:
+    """Skip on a laptop, fail in CI: what needs a server is never silently untested."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def postgresql() -> Iterator[URL]:
+    """A database of the test's own, furnished."""
+    variable, default = SERVERS["postgresql"]
+    url = make_url(os.environ.get(variable, default))
+    name = f"partnerstack_{uuid.uuid4().hex[:12]}"
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as conn:
+            conn.execute(text(f"CREATE DATABASE {name}"))
+    except OperationalError as e:
+        absent(f"no PostgreSQL at {url.render_as_string()} ({variable}): {e.orig}")
+    own = url.set(database=name)
+    database = Database(own, embedded=False)
+    database.migrate()
+    database.close()
+    yield own
+    with admin.connect() as conn:
+        conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def ledger(postgresql: URL) -> Iterator[Ledger]:
+    """The sites' ledger, looked at from outside."""
+    database = Database(postgresql, embedded=False)
+    yield Ledger(database, lease=timedelta(minutes=2))
+    database.close()
+
+
+@pytest.fixture
+def pass_an_hour(postgresql: URL) -> Iterator[Callable[[], None]]:
+    """Return what moves the ledger's past an hour back, as if that had passed meanwhile.
+
+    A server's ledger goes by the server's own clock, and that cannot be set.
+    """
+    engine = create_engine(postgresql)
+
+    def pass_an_hour() -> None:
+        with engine.begin() as conn:
+            for table, columns in MOMENTS.items():
+                earlier = ", ".join(f"{column} = {column} - 3600000000" for column in columns)
+                conn.execute(text(f"UPDATE {table} SET {earlier}"))
+
+    yield pass_an_hour
+    engine.dispose()
+
+
+@pytest.fixture
+def settle_all(
+    ledger: Ledger, eventually: Eventually, pass_an_hour: Callable[[], None]
+) -> Callable[[], Counter[Status]]:
+    """Return what lets the hours pass until every entry is settled and looked up.
+
+    Called when nothing is in anybody's hands but those of the dead.
+    """
+
+    def settle_all() -> Counter[Status]:
+        for _ in range(6):
+            pass_an_hour()
+            eventually(partial(at_rest, ledger))
+            if ledger.outlook().due_in is None:
+                break
+        return Counter({status: n for status, n in ledger.counts().items() if n})
+
+    return settle_all
+
+
+def at_rest(ledger: Ledger) -> bool:
+    """Say whether nothing is due, or in anybody's hands: a lease is two minutes."""
+    due_in = ledger.outlook().due_in
+    return due_in is None or due_in > 300
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return what starts a broker."""
+    with contextlib.ExitStack() as brokers:
+
+        def start(kind: type[Broker]) -> Broker:
+            broker = kind(tmp_path / kind.__name__)
+            brokers.callback(broker.kill)
+            try:
+                broker.start()
+            except Absent as e:
+                absent(str(e))
+            return broker
+
+        yield start
+
+
+class Worker:
+    """A queue's worker: a process, and all those that it makes."""
+
+    def __init__(self, module: str, *arguments: str, log: Path, **environment: str) -> None:
+        with log.open("ab") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env={**os.environ, **environment},
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """End all of them at once, without a word."""
+        # RQ's work horses lead groups of their own.
+        for pid in [*_children(self._process.pid), self._process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(os.getpgid(pid), signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self.kill()
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+@pytest.fixture
+def config(
+    postgresql: URL, sandbox: SandboxProcess, keys: dict[str, str], tmp_path: Path
+) -> dict[str, str]:
+    """The environment of a site and its workers, but for the queue."""
+    return {
+        "SITE_INSTANCE": str(tmp_path / "instance"),
+        "PARTNERSTACK_TOKEN": "sandbox-token",
+        "PARTNERSTACK_CONVERSION_URL": sandbox.conversion_url,
+        "PARTNERSTACK_LEDGER_URL": postgresql.render_as_string(hide_password=False),
+        **keys,
+    }
+
+
+@pytest.fixture
+def hire(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Return what starts a worker by its module and arguments."""
+    with contextlib.ExitStack() as workers:
+
+        def hire(module: str, *arguments: str, **environment: str) -> Worker:
+            worker = Worker(module, *arguments, log=tmp_path / "worker.log", **environment)
+            workers.callback(worker.kill)
+            return worker
+
+        yield hire
