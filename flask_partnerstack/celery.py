@@ -110,8 +110,8 @@ def connect(app: Flask) -> Publish:
     if not isinstance(found, Celery):
         raise ConfigurationError(
             "PARTNERSTACK_ENGINE",
-            '"celery" publishes through app.extensions["celery"], where there is '
-            f"{'none' if found is None else f'a {type(found).__name__}'}. {_RECIPE}"
+            '"celery" publishes through the Celery in app.extensions["celery"], got '
+            f"{'nothing' if found is None else type(found).__name__} there. {_RECIPE}"
             "celery_init_app(app).",
         )
     return _Publisher(found)

@@ -80,8 +80,8 @@ def _queue_of(app: Flask) -> Queue:
     if not isinstance(queue, Queue):
         raise ConfigurationError(
             "PARTNERSTACK_ENGINE",
-            f'"rq" enqueues into app.extensions["rq"], where there is '
-            f"{'nothing' if found is None else f'a {type(found).__name__}'}. {_RECIPE}",
+            '"rq" enqueues into the rq.Queue in app.extensions["rq"], got '
+            f"{'nothing' if found is None else type(found).__name__} there. {_RECIPE}",
         )
     return queue
 

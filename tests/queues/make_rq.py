@@ -21,7 +21,7 @@ def main() -> None:
     if "cron" in sys.argv:
         scheduler = CronScheduler(connection=queue.connection)
         scheduler.register(sweep, queue_name=queue.name, interval=1)
-        scheduler.start()
+        scheduler.start()  # type: ignore[no-untyped-call]  # has no annotations
         return
     with app.app_context():
         Worker([queue], connection=queue.connection).work(logging_level="WARNING")
