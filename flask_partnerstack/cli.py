@@ -30,6 +30,7 @@ from .ledger import Pause
 from .ledger import Status
 from .sandbox import SandboxSettings
 from .sandbox import serve
+from .settings import DEADLINE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -168,16 +169,24 @@ def deliver() -> None:
 @click.option("--concurrency", type=click.IntRange(1, 64), help="Sends at once.")
 @_command
 def worker(concurrency: int | None) -> None:
-    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM)."""
+    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
+
+    Any number may share a ledger. Stopped, it finishes the sends under way, which takes 30 seconds
+    at most; stopped twice, it ends at once.
+    """
     state = get_state()
     _demand_token(state)
     engine = ThreadEngine(
-        state.dispatcher, concurrency=concurrency or state.settings.concurrency, poll=1.0
+        state.dispatcher,
+        concurrency=concurrency or state.settings.concurrency,
+        poll=1.0,
+        stop_within=DEADLINE.total_seconds(),
     )
     with _until_stopped() as stopped:
         engine.wake()
         click.echo(f"Delivering from {state.ledger.location}. Stop with Ctrl-C.")
         stopped.wait()
+    click.echo("Finishing the sends under way. Stop again to end at once.")
     engine.stop()
     click.echo("Stopped.")
 

@@ -32,10 +32,18 @@ class ThreadEngine:
     API hangs.
     """
 
-    def __init__(self, work: Work, *, concurrency: int, poll: float = POLL) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        concurrency: int,
+        poll: float = POLL,
+        stop_within: float = STOP_WITHIN,
+    ) -> None:
         self._work = work
         self._concurrency = concurrency
         self._poll = poll
+        self._stop_within = stop_within
         self._locks: dict[str, threading.Lock] = {}
         self._crew: _Crew | None = None
         self.awake = False
@@ -66,10 +74,10 @@ class ThreadEngine:
             self._crew.nudge()
 
     def stop(self) -> None:
-        """Take nothing more, and wait up to 2 seconds for sends under way."""
+        """Take nothing more, and wait for sends under way: 2 seconds, or as long as told."""
         crew, self._crew, self.awake = self._crew, None, False
         if crew is not None:
-            crew.stop(STOP_WITHIN)
+            crew.stop(self._stop_within)
 
     def before_fork(self) -> None:
         """Nothing to let go: threads do not cross a fork."""

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import URL
-from sqlalchemy import create_engine
-from sqlalchemy import text
 
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
@@ -33,21 +30,6 @@ Crew = Callable[[], list["Worker"]]
 def settled(ledger: Ledger) -> int:
     counts = ledger.counts()
     return counts[Status.DELIVERED] + counts[Status.VERIFIED]
-
-
-@pytest.fixture
-def in_hands(postgresql: URL) -> Callable[[], int]:
-    """Return what counts the entries under a lease."""
-    leased = text("SELECT COUNT(*) FROM partnerstack_entry WHERE lease IS NOT NULL")
-
-    def in_hands() -> int:
-        engine = create_engine(postgresql)
-        with engine.connect() as conn:
-            count: int = conn.execute(leased).scalar_one()
-        engine.dispose()
-        return count
-
-    return in_hands
 
 
 @pytest.fixture
