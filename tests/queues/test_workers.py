@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,21 +155,31 @@ def _nothing_due(ledger: Ledger) -> bool:
     return due_in is None or due_in > 0
 
 
+@pytest.fixture
+def listened_to(config: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A worker whose words can be read."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "flask", *WORKER],
+        env={**os.environ, **config},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        yield worker
+        worker.kill()
+
+
 def test_a_stopped_worker_finishes_what_it_sends(
-    config: dict[str, str],
     record: Callable[[int], dict[str, int]],
     ledger: Ledger,
     sandbox: SandboxProcess,
     eventually: Eventually,
     in_hands: Callable[[], int],
+    request: pytest.FixtureRequest,
 ) -> None:
     """SIGTERM in the middle of a slow send: it is settled, nothing more is begun, exit code 0."""
     record(20)
-    sandbox.fault(delay=3.0)  # longer than a web process would wait
-    command = [sys.executable, "-m", "flask", *WORKER]
-    worker = subprocess.Popen(
-        command, env={**os.environ, **config}, stdout=subprocess.PIPE, text=True
-    )
+    sandbox.fault(delay=4.0)  # longer than a web process would wait
+    worker = request.getfixturevalue("listened_to")
     eventually(lambda: in_hands() == 4)
     worker.send_signal(signal.SIGTERM)
     said, _ = worker.communicate(timeout=60)
@@ -179,25 +190,19 @@ def test_a_stopped_worker_finishes_what_it_sends(
 
 
 def test_a_worker_that_is_stopped_twice_ends_at_once(
-    config: dict[str, str],
     record: Callable[[int], dict[str, int]],
     sandbox: SandboxProcess,
     eventually: Eventually,
+    in_hands: Callable[[], int],
+    request: pytest.FixtureRequest,
 ) -> None:
     """The second signal ends it; its entries come back when their leases have run out."""
     record(1)
     sandbox.fault(hang=True)
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "flask", *WORKER],
-        env={**os.environ, **config},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    eventually(lambda: len(sandbox.received()) == 1)
+    worker = request.getfixturevalue("listened_to")
+    eventually(lambda: in_hands() == 1)
     worker.send_signal(signal.SIGTERM)
-    assert worker.stdout is not None
     while "Finishing" not in worker.stdout.readline():
-        pass
+        assert worker.poll() is None
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == -signal.SIGTERM
-    worker.stdout.close()
