@@ -5,8 +5,8 @@ Found through the ``flask.commands`` entry point, without the app doing anything
 
 from __future__ import annotations
 
+import queue
 import signal
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,10 +182,10 @@ def worker(concurrency: int | None) -> None:
         poll=1.0,
         stop_within=DEADLINE.total_seconds(),
     )
-    with _until_stopped() as stopped:
+    with _until_stopped() as wait:
         engine.wake()
         click.echo(f"Delivering from {state.ledger.location}. Stop with Ctrl-C.")
-        stopped.wait()
+        wait()
     click.echo("Finishing the sends under way. Stop again to end at once.")
     engine.stop()
     click.echo("Stopped.")
@@ -246,13 +246,15 @@ def _demand_token(state: State) -> None:
 
 
 @contextmanager
-def _until_stopped() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C and SIGTERM set."""
-    stopped = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in signals}
+def _until_stopped() -> Iterator[Callable[[], object]]:
+    """Yield what waits for Ctrl-C or SIGTERM."""
+    # An event would be set by the very thread that may be about to wait for it, and holds its
+    # lock: https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put is made for this.
+    stops: queue.SimpleQueue[int] = queue.SimpleQueue()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: stops.put(n)) for number in numbers}
     try:
-        yield stopped
+        yield stops.get
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
