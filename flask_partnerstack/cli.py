@@ -5,12 +5,13 @@ Found through the ``flask.commands`` entry point, without the app doing anything
 
 from __future__ import annotations
 
-import queue
 import signal
+import socket
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from functools import wraps
 from typing import ParamSpec
 from typing import TypeVar
@@ -248,16 +249,22 @@ def _demand_token(state: State) -> None:
 @contextmanager
 def _until_stopped() -> Iterator[Callable[[], object]]:
     """Yield what waits for Ctrl-C or SIGTERM."""
-    # An event would be set by the very thread that may be about to wait for it, and holds its
-    # lock: https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put is made for this.
-    stops: queue.SimpleQueue[int] = queue.SimpleQueue()
+    # Whatever a handler in Python sets, a signal may come just before the wait for it begins, and
+    # is then seen when the wait is over. The interpreter's own writes a byte at once:
+    # https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno())
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda n, _: stops.put(n)) for number in numbers}
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
-        yield stops.get
+        yield partial(reader.recv, 1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        reader.close()
+        writer.close()
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
