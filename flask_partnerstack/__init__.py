@@ -3,12 +3,13 @@
 The house, from roof to ground. A file imports only from lower floors::
 
     extension | cli                 PartnerStack; the flask partnerstack commands
-    signup | sandbox | doctor | celery | rq
-                                    the decorator; a fake PartnerStack; is it set up right?; tasks
+    signup | snippet | sandbox | doctor | _db | celery | rq
+                                    the decorator; what a page is given; a fake PartnerStack;
+                                    is it set up right?; the app's own database; its task queue
     capture | tracking              request → g → cookie; conversion → ledger → nudge
     _visit                          what one request says of the visitor's clicks
     _state | signals                what belongs to one app; past-tense facts
-    dispatcher | engines            what happens to what is due; who runs it, and when
+    dispatcher | engines | hooks    what happens to what is due; who runs it; the app's own say
     wire | ledger                   PartnerStack's API; the durable record
     conversion                      a referred visitor became a customer
     referral | settings | backoff   a click; the configuration; how long to wait

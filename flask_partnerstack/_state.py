@@ -12,6 +12,7 @@ from flask import current_app
 from .dispatcher import Dispatcher
 from .engines import Engine
 from .errors import NotInitialized
+from .hooks import Hooks
 from .ledger import Clock
 from .ledger import Ledger
 from .ledger import Place
@@ -53,6 +54,7 @@ class State:
     dispatcher: Dispatcher
     engine: Engine
     clock: Clock
+    hooks: Hooks = field(default_factory=Hooks)
     once: Once = field(default_factory=Once)
 
 

@@ -95,7 +95,7 @@ def _decide(state: State, environ: Environ) -> Visit:
     now = state.clock()
     clicks = _clicks(settings, environ, now)
     referral, memory = state.attribution.decide(clicks, now)
-    return Visit(referral, memory) if referral else NOBODY
+    return Visit(referral, memory) if referral or memory is not None else NOBODY
 
 
 def _clicks(settings: Settings, environ: Environ, now: datetime) -> Clicks:
@@ -109,17 +109,15 @@ def _clicks(settings: Settings, environ: Environ, now: datetime) -> Clicks:
     theirs = [pair for pair in cookies if pair[0].startswith(THEIR_PREFIXES)]
     return Clicks(
         url=url,
-        memory=_memory(cookies, settings.cookie_name, now),
-        script=read_script_cookies(theirs) if theirs else EMPTY,
+        memories=_memories(cookies, settings.cookie_name, now),
+        scripts=read_script_cookies(theirs) if theirs else (),
         redirector=read_redirector_cookies(theirs) if theirs else EMPTY,
     )
 
 
-def _memory(cookies: Cookies, name: str, now: datetime) -> Memory | None:
-    for found, value in cookies:
-        if found == name and (memory := Memory.loads(value, now)) is not None:
-            return memory
-    return None
+def _memories(cookies: Cookies, name: str, now: datetime) -> tuple[Memory, ...]:
+    found = (Memory.loads(value, now) for wanted, value in cookies if wanted == name)
+    return tuple(memory for memory in found if memory is not None)
 
 
 def _cookies(header: str) -> Cookies:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from collections.abc import Mapping
-from datetime import timedelta
 
 from flask import Response
 from flask import g
@@ -15,6 +14,7 @@ from werkzeug.local import LocalProxy
 
 from . import signals
 from ._state import State
+from ._state import get_state
 from ._state import this_app
 from ._visit import NOBODY
 from ._visit import Environ
@@ -24,15 +24,18 @@ from ._visit import look
 from .referral import EMPTY
 from .referral import Memory
 from .referral import Referral
+from .referral import decorate
 
 log = logging.getLogger("flask_partnerstack")
 
 #: The name on ``g``.
 REFERRAL = "partnerstack"
-#: Browsers keep no cookie longer (https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-5.5).
-LONGEST_AGE = timedelta(days=400)
-#: What a request fetches that is a page, or a script's call for one, and no sub-resource.
-PAGES = ("document", "empty", "")
+#: Requests that only look, or ask what they may.
+LOOKING = ("HEAD", "OPTIONS")
+#: What a browser says when it loads a page that nobody may ever see. ``preview`` is Safari's word.
+AHEAD_OF_TIME = ("prefetch", "prerender", "preview")
+#: How many hosts outside COOKIE_DOMAIN are complained of: a Host header is anybody's to write.
+MOST_COMPLAINTS = 16
 
 _this_g = g._get_current_object  # a proxy's, not the type's
 
@@ -87,6 +90,20 @@ def disabled_hook() -> None:
     g.partnerstack = EMPTY
 
 
+def decorate_url(url: str, referral: Referral | None = None) -> str:
+    """Return ``url`` with the visitor's click in its query, for a hop that no cookie survives.
+
+    To another registrable domain of yours, for example, whose app keeps the click as if the
+    partner's link had led there. Without a click the URL comes back as it was. Decorate links to
+    your own sites only.
+
+    :param referral: somebody else's, one that you have stored.
+    """
+    settings = get_state().settings
+    found = current_visit().referral if referral is None else referral
+    return decorate(url, found, settings.xid_params[0], settings.partner_key_params[0])
+
+
 def _mentions(state: State) -> Callable[[str | None, str | None], bool]:
     settings = state.settings
     in_query = (*settings.xid_params, *settings.partner_key_params)
@@ -112,7 +129,7 @@ def _mentions(state: State) -> Callable[[str | None, str | None], bool]:
 
 def _follow_up(state: State, environ: Environ, visit: Visit, response: Response) -> None:
     try:
-        if visit.referral is not EMPTY:
+        if visit is not NOBODY:
             _keep(state, environ, visit, response)
     except Exception:  # a page never fails because of its visitor's click
         log.exception("A click could not be kept.")
@@ -123,44 +140,84 @@ def _follow_up(state: State, environ: Environ, visit: Visit, response: Response)
 
 
 def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> None:
-    memory = visit.memory if visit.memory is not None and _may_keep(environ) else None
+    memory = visit.memory
+    if memory is not None and not (_is_visit(environ) and state.hooks.may_keep(memory.referral)):
+        memory = None
     headers = {name.lower(): value for name, value in response.headers}
-    if memory is not None or headers.get("content-type", "").startswith("text/html"):
+    if memory is not None or (visit.referral and _is_page(headers)):
         _forbid_sharing(response, headers)
     if memory is not None:
-        _set_cookie(state, memory, response)
-        signals.send(signals.referral_captured, this_app(), referral=visit.referral)
+        _set_cookie(state, environ, memory, response)
+        if visit.referral:
+            signals.send(signals.referral_captured, this_app(), referral=visit.referral)
 
 
-def _may_keep(environ: Environ) -> bool:
-    """Say whether the request is a visit: no ``HEAD``, no prefetch, no image or script.
+def _is_page(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type", "").startswith(("text/html", "application/xhtml+xml"))
 
-    https://fetch.spec.whatwg.org/#sec-purpose-header
+
+def _is_visit(environ: Environ) -> bool:
+    """Say whether somebody is here: no ``HEAD``, no page ahead of time, no image or script.
+
+    A script of ours may call for a page; another site's may not, or it could give its visitors
+    clicks that they never made.
+
+    https://fetch.spec.whatwg.org/#sec-purpose-header, https://www.w3.org/TR/fetch-metadata/
     """
     told = environ.get
-    purpose = told("HTTP_SEC_PURPOSE") or told("HTTP_PURPOSE") or told("HTTP_X_MOZ") or ""
+    purpose = " ".join(told(name, "") for name in _PURPOSES).lower()
+    fetched = told("HTTP_SEC_FETCH_DEST", "")
     return (
-        told("REQUEST_METHOD") != "HEAD"
-        and "prefetch" not in purpose.lower()
-        and told("HTTP_SEC_FETCH_DEST", "") in PAGES
+        told("REQUEST_METHOD") not in LOOKING
+        and not any(word in purpose for word in AHEAD_OF_TIME)
+        and (
+            fetched in ("document", "")
+            or (fetched == "empty" and told("HTTP_SEC_FETCH_SITE") != "cross-site")
+        )
     )
 
 
-def _set_cookie(state: State, memory: Memory, response: Response) -> None:
+_PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
+
+
+def _set_cookie(state: State, environ: Environ, memory: Memory, response: Response) -> None:
     settings = state.settings
     secure = request.is_secure if settings.cookie_secure is None else settings.cookie_secure
-    # It outlives the window, so that an expired click is known as expired when PartnerStackJS's
-    # copy of it, which renews itself, shows up again.
     response.set_cookie(
         settings.cookie_name,
         memory.dumps(),
-        max_age=min(2 * settings.attribution_window, LONGEST_AGE),
+        max_age=state.attribution.lifetime,
         path=settings.cookie_path,
-        domain=settings.cookie_domain,
+        domain=_cookie_domain(state, environ),
         secure=secure,
         httponly=True,
         samesite=settings.cookie_samesite,
     )
+
+
+def _cookie_domain(state: State, environ: Environ) -> str | None:
+    """Return ``COOKIE_DOMAIN`` where a browser would take it, else ``None``: this host only."""
+    domain = state.settings.cookie_domain
+    if domain is None:
+        return None
+    host = _host_of(environ)
+    if f".{host}".endswith("." + domain.lstrip(".").lower()):
+        return domain
+    if state.once.first(f"cookie domain {hash(host) % MOST_COMPLAINTS}"):
+        log.error(
+            "PARTNERSTACK_COOKIE_DOMAIN is %s, but a request came to the host %s: browsers refuse "
+            "such a cookie, so it was set for that host alone and other subdomains will not see "
+            "the click. Expected the request's host, or a domain above it; behind a proxy, let it "
+            "hand on the Host header (ProxyFix, x_host=1).",
+            domain,
+            host,
+        )
+    return None
+
+
+def _host_of(environ: Environ) -> str:
+    authority = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
+    return str(authority).rpartition("]")[0] or str(authority).partition(":")[0].lower()
 
 
 def _forbid_sharing(response: Response, found: Mapping[str, str]) -> None:
@@ -179,12 +236,14 @@ def _forbid_sharing(response: Response, found: Mapping[str, str]) -> None:
         _make_private(response)
     else:
         headers.add("Cache-Control", "private")
-    for name in _SHARED_CACHES_ONLY & found.keys():
-        headers.remove(name)
+    for name in found:
+        if name in _SHARED_CACHES_ONLY or name.endswith("cdn-cache-control"):
+            headers.remove(name)
 
 
-#: Headers that speak to shared caches alone.
-_SHARED_CACHES_ONLY = frozenset({"cdn-cache-control", "surrogate-control"})
+#: Headers that speak to shared caches alone, and overrule Cache-Control there: Fastly's and
+#: Varnish's, nginx's, Akamai's. Beside them ``CDN-Cache-Control``, which some put a name before.
+_SHARED_CACHES_ONLY = frozenset({"surrogate-control", "x-accel-expires", "edge-control"})
 
 
 def _join(headers: Headers, name: str) -> None:

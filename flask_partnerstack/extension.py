@@ -17,7 +17,10 @@ from flask.cli import FlaskGroup
 from . import capture
 from . import signals
 from . import signup
+from . import snippet
 from . import tracking
+from ._db import database_of
+from ._db import join_metadata
 from ._state import EXTENSION
 from ._state import State
 from .dispatcher import Dispatcher
@@ -30,9 +33,14 @@ from .engines import RequestEngine
 from .engines import ThreadEngine
 from .engines import threads_stand_still
 from .errors import ConfigurationError
+from .hooks import ConsentHook
+from .hooks import Hooks
+from .hooks import SkipIfHook
+from .ledger import LEDGER_URL
 from .ledger import Database
 from .ledger import Ledger
 from .ledger import Place
+from .ledger import Storage
 from .ledger import utcnow
 from .referral import Attribution
 from .settings import DEADLINE
@@ -54,25 +62,33 @@ class PartnerStack:
     """Captures PartnerStack referrals and reports conversions, for any number of apps.
 
     :param app: registered at once when given; else call :meth:`init_app` in the factory.
+    :param db: a Flask-SQLAlchemy (3, or Lite) object, so that the ledger lies in the app's own
+        database. Its tables join ``db.metadata`` at once.
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(self, app: Flask | None = None, *, db: Any = None) -> None:
+        self._hooks = Hooks()
+        self._db = db
+        if db is not None:
+            join_metadata(db)
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask) -> None:
+    def init_app(self, app: Flask, *, db: Any = None) -> None:
         """Register ``app``. Opens no database and starts no thread.
 
+        :param db: as for the constructor, for this app. ``db.init_app`` may come later.
         :raises ConfigurationError: naming the key that has a bad value, and what was expected.
         :raises RuntimeError: the app is registered already.
         """
         _refuse_second(app)
         settings = Settings.from_mapping(app.config)
-        place = Place.of(settings.ledger_url, app.instance_path)
+        db = self._db if db is None else db
+        place = _place_of(app, settings, db)
         if settings.enabled:
             _check_place(place)
 
-        state = self._build(app, settings, place)
+        state = self._build(app, settings, place, db)
         app.extensions[EXTENSION] = state
         _hook(app, state)
         _say(state)
@@ -80,6 +96,30 @@ class PartnerStack:
     track_conversion = staticmethod(tracking.track_conversion)
     track_signup = staticmethod(signup.track_signup)
     set_customer = staticmethod(signup.set_customer)
+    decorate_url = staticmethod(capture.decorate_url)
+
+    def consent(self, hook: ConsentHook) -> ConsentHook:
+        """Register the function that says whether a visitor has consented, for all apps.
+
+        It gets the purpose, ``"keep"`` (may we keep the click in your browser?) or ``"report"``
+        (may we tell PartnerStack of you?), and the :class:`Referral`; it returns ``True``,
+        ``False``, or ``None`` for not asked yet. Anything but ``True`` counts as no, for now:
+        nothing is kept, and a conversion is skipped until it is recorded again. For ``"report"``
+        look at ``referral.source``: where it is ``"stored"``, this request is not the customer's.
+
+        :raises RuntimeError: there is such a function already.
+        """
+        self._hooks.add_consent(hook)
+        return hook
+
+    def skip_if(self, hook: SkipIfHook) -> SkipIfHook:
+        """Register a function that may veto a conversion, for all apps.
+
+        It gets the :class:`Conversion` and returns the reason, or ``None`` to let it pass. What
+        it vetoes is in the ledger as ``skipped``. There may be several: the first reason counts.
+        """
+        self._hooks.add_skip_if(hook)
+        return hook
 
     def clock(self) -> datetime:
         """Return the time of day, aware; a subclass with another one travels in time."""
@@ -89,8 +129,8 @@ class PartnerStack:
         """Return what carries requests; a subclass may carry them elsewhere."""
         return HTTPTransport(settings.timeout)
 
-    def _build(self, app: Flask, settings: Settings, place: Place) -> State:
-        database = Database(place.url, embedded=place.embedded)
+    def _build(self, app: Flask, settings: Settings, place: Place, db: Any) -> State:
+        database = _database_of(app, place, db)
         ledger = Ledger(database, lease=settings.lease, clock=self.clock)
         engine = _engine_name(settings)
         dispatcher = Dispatcher(
@@ -110,6 +150,7 @@ class PartnerStack:
             dispatcher=dispatcher,
             engine=_ENGINES[engine](app, settings, dispatcher),
             clock=self.clock,
+            hooks=self._hooks,
         )
 
 
@@ -166,6 +207,23 @@ def _refuse_second(app: Flask) -> None:
         )
 
 
+def _place_of(app: Flask, settings: Settings, db: Any) -> Place:
+    if db is None:
+        return Place.of(settings.ledger_url, app.instance_path)
+    if settings.ledger_url is not None:
+        raise ConfigurationError(
+            LEDGER_URL, "expected this key or db=, not both: the ledger lies in one database."
+        )
+    join_metadata(db)
+    return Place.of_app(app.instance_path)
+
+
+def _database_of(app: Flask, place: Place, db: Any) -> Storage:
+    if place.url is None:
+        return database_of(app, db)
+    return Database(place.url, embedded=place.embedded)
+
+
 def _check_place(place: Place) -> None:
     try:
         place.make_writable()
@@ -187,11 +245,19 @@ def _is_flask_command() -> bool:
 
 
 def _hook(app: Flask, state: State) -> None:
+    app.jinja_env.globals.update(
+        partnerstack_snippet=snippet.partnerstack_snippet,
+        partnerstack_capture=snippet.partnerstack_capture,
+    )
+    app.jinja_env.filters["decorate_url"] = capture.decorate_url
     if not state.settings.enabled:
         app.before_request(capture.disabled_hook)
         return
     app.before_request(capture.before_hook(state))
-    app.after_request(capture.after_hook(state))
+    snippet.add_endpoint(app, state)
+    # The last to see a response, whoever registered before us: what makes it public after us
+    # would share one visitor's click with everybody.
+    app.after_request_funcs.setdefault(None, []).insert(0, capture.after_hook(state))
 
 
 def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:

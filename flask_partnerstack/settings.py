@@ -118,6 +118,11 @@ def _url(key: str, value: Any) -> str:
     return text.rstrip("/")
 
 
+def _script_url(key: str, value: Any) -> str:
+    _url(key, value)
+    return _text(key, value)  # its last slash is part of it
+
+
 def _choice(*choices: str) -> _Parser:
     def parse(key: str, value: Any) -> str:
         if value not in choices:
@@ -234,6 +239,15 @@ def _cookie_domain(key: str, value: Any) -> str | None:
     if text is not None and (_unsafe(text) or "/" in text or ":" in text):
         raise ConfigurationError(
             key, f"expected a bare domain, like acme.com, got {_named(value)}."
+        )
+    return text
+
+
+def _capture_path(key: str, value: Any) -> str | None:
+    text = _optional_text(key, value)
+    if text is not None and (not text.startswith("/") or set(text) & set("?#<>;\\ ")):
+        raise ConfigurationError(
+            key, f"expected a path that starts with /, or None for none, got {_named(value)}."
         )
     return text
 
@@ -358,6 +372,17 @@ class Settings:
         timedelta(minutes=2), _lease, "How long a claimed entry belongs to its claimer (seconds)."
     )
 
+    script_url: str = _key(
+        "https://js.partnerstack.com/v1/",
+        _script_url,
+        "Where the snippet loads PartnerStackJS from; a link domain of your own has it at /pr/js.",
+    )
+    capture_path: str | None = _key(
+        "/_partnerstack/click",
+        _capture_path,
+        "The endpoint that keeps a click for pages that a cache serves; None for none.",
+    )
+
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Settings:
         """Read every ``PARTNERSTACK_*`` key of ``config``.
@@ -381,10 +406,16 @@ class Settings:
         return self.public_key is not None and self.secret_key is not None
 
     def _check_together(self) -> None:
-        if (self.public_key is None) != (self.secret_key is None):
-            missing = "SECRET_KEY" if self.secret_key is None else "PUBLIC_KEY"
+        if self.public_key is None and self.secret_key is not None:
             raise ConfigurationError(
-                PREFIX + missing, "expected both halves of the key pair, or neither."
+                f"{PREFIX}PUBLIC_KEY", "expected both halves of the key pair, or neither."
+            )
+        if self.public_key is not None and self.secret_key is None:
+            log.warning(
+                "%sPUBLIC_KEY without %sSECRET_KEY is enough for the snippet, but nothing is "
+                "verified: set both to have conversions looked up.",
+                PREFIX,
+                PREFIX,
             )
         if self.cookie_samesite == "None" and self.cookie_secure is False:
             raise ConfigurationError(

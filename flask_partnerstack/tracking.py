@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
 
+from flask import Flask
 from flask import has_request_context
 from flask import request
 
@@ -27,8 +30,12 @@ from .conversion import without_invalid
 from .errors import InvalidConversion
 from .ledger import Entry
 from .ledger import Recorded
+from .ledger import Status
 from .referral import EMPTY
 from .referral import Referral
+
+if TYPE_CHECKING:
+    from .ledger.joined import Joinable
 
 log = logging.getLogger("flask_partnerstack")
 
@@ -58,12 +65,14 @@ def track_conversion(
     meta: Mapping[str, Any] | None = None,
     xid: str | None = None,
     referral: Referral | _FromRequest | None = FROM_REQUEST,
+    session: Joinable | None = None,
 ) -> Entry | None:
     """Record durably that a referred visitor became a customer; it is delivered soon after.
 
     Returns the ledger's entry, or ``None`` when there is no click to report. A customer key has
-    one entry for ever: a second call returns the first one unchanged. Never waits for
-    PartnerStack and never raises for anything that PartnerStack does.
+    one entry for ever: a second call returns the first one unchanged, but for a skipped one,
+    which is asked again. Never waits for PartnerStack and never raises for anything that
+    PartnerStack does. What a hook vetoes comes back as a skipped entry.
 
     :param customer_key: your own stable ID of the customer, the same everywhere and for ever.
     :param origin: where they signed up; default: the request's host.
@@ -74,8 +83,12 @@ def track_conversion(
     :param xid: the click, when you have stored it. Nothing is taken from this request then,
         because an admin's or a webhook's request is somebody else's.
     :param referral: the referral, when you have stored it, likewise; ``None`` for none.
+    :param session: a SQLAlchemy ``Session``, ``scoped_session`` or ``Connection`` of the ledger's
+        database: the conversion is written in its transaction, so that your signup and it are
+        committed together or not at all. It is delivered after your commit.
     :raises InvalidConversion: naming the argument that cannot be reported.
     :raises LedgerUnavailable: it could not be written down.
+    :raises sqlalchemy.exc.DBAPIError: with ``session``: whatever your database says, unchanged.
     """
     given = {
         "email": email,
@@ -95,9 +108,12 @@ def track_conversion(
         # first that pays.
         check_customer_key(customer_key)
         check_optional(given)
+        if session is not None and state.settings.enabled:
+            state.ledger.join(session)
         return None
     filled = {**known, **{name: value for name, value in given.items() if value is not None}}
-    return _record(state, Conversion.of(customer_key=customer_key, **filled))
+    conversion = Conversion.of(customer_key=customer_key, **filled)
+    return _record(state, conversion, _referral_of(conversion, xid, referral), session)
 
 
 def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
@@ -116,6 +132,15 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
     for complaint in complaints:
         log.error("A field of a conversion is left out. %s", complaint)
     track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
+
+
+def _referral_of(
+    conversion: Conversion, xid: str | None, referral: Referral | _FromRequest | None
+) -> Referral:
+    """Return the referral that is about to earn, for whoever is asked for consent."""
+    if xid is not None:
+        return Referral(conversion.xid, source="stored")
+    return referral if isinstance(referral, Referral) else current_visit().referral
 
 
 # --- what the request knows ---------------------------------------------------------------------
@@ -176,23 +201,48 @@ def _known_of_request(state: State) -> dict[str, Any]:
 # --- writing it down ----------------------------------------------------------------------------
 
 
-def _record(state: State, conversion: Conversion) -> Entry:
+def _record(
+    state: State, conversion: Conversion, referral: Referral, session: Joinable | None
+) -> Entry:
     _warn_of_email(state, conversion.customer_key)
-    reason = PARKED if state.settings.token is None else None
-    recorded = state.ledger.record(conversion, reason=reason)
+    veto = state.hooks.veto(conversion, referral)
+    parked = PARKED if state.settings.token is None else None
+    announce = partial(_announce, state, this_app(), parked)
+    if session is not None:
+        return state.ledger.record_in(
+            session, conversion, reason=veto or parked, skipped=veto is not None, then=announce
+        ).entry
+    recorded = state.ledger.record(conversion, reason=veto or parked, skipped=veto is not None)
     if recorded.new:
-        _announce(state, recorded, reason)
+        announce(recorded)
     return recorded.entry
 
 
-def _announce(state: State, recorded: Recorded, reason: str | None) -> None:
-    entry = recorded.entry
+def _announce(state: State, app: Flask, parked: str | None, recorded: Recorded) -> None:
+    if recorded.entry.status is Status.SKIPPED:
+        _announce_skipped(app, recorded.entry)
+    else:
+        _announce_pending(state, app, parked, recorded.entry)
+
+
+def _announce_skipped(app: Flask, entry: Entry) -> None:
+    log.info(
+        "Skipped entry %s: customer %s, xid %s: %s.",
+        entry.id,
+        masked(entry.customer_key),
+        entry.xid,
+        entry.reason,
+    )
+    signals.send(signals.conversion_skipped, app, entry=entry, reason=entry.reason)
+
+
+def _announce_pending(state: State, app: Flask, parked: str | None, entry: Entry) -> None:
     log.info(
         "Recorded entry %s: customer %s, xid %s.", entry.id, masked(entry.customer_key), entry.xid
     )
-    if reason is not None:
+    if parked is not None:
         log.warning("Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.", entry.id)
-    signals.send(signals.conversion_recorded, this_app(), entry=entry)
+    signals.send(signals.conversion_recorded, app, entry=entry)
     state.engine.nudge(entry.id)
 
 

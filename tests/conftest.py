@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from flask import Flask
@@ -13,6 +15,27 @@ from flask_partnerstack._state import get_state
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.kit import TravellingPartnerStack
+from tests.servers import Servers
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def size() -> Callable[[T, T], T]:
+    """Return what chooses between the small and the full size of a test.
+
+    ``PARTNERSTACK_TEST_SIZE=full`` chooses the full one.
+    """
+    full = os.environ.get("PARTNERSTACK_TEST_SIZE") == "full"
+    return lambda small, large: large if full else small
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The database servers of this machine."""
+    servers = Servers()
+    yield servers
+    servers.close()
 
 
 @pytest.fixture

@@ -413,11 +413,14 @@ def test_hook_that_answers_before_ours(tmp_path: Path, query: str, xid: str | No
     [
         {"Sec-Purpose": "prefetch"},
         {"Sec-Purpose": "prefetch;prerender"},
+        {"Sec-Purpose": "prerender"},
+        {"X-Purpose": "preview"},
         {"Purpose": "prefetch"},
         {"X-Moz": "prefetch"},
         {"Sec-Fetch-Dest": "image"},
         {"Sec-Fetch-Dest": "script"},
         {"Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site"},
     ],
 )
 def test_what_is_no_visit_keeps_nothing(client: FlaskClient, headers: dict[str, str]) -> None:
@@ -429,18 +432,27 @@ def test_what_is_no_visit_keeps_nothing(client: FlaskClient, headers: dict[str, 
     assert xid_of(client.get("/")) is None
 
 
-def test_head_keeps_nothing(site: Flask) -> None:
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_looking_keeps_nothing(site: Flask, method: str) -> None:
     """A link that is only looked at is no click, and still has its referral."""
     seen: list[Referral] = []
     site.before_request(lambda: seen.append(g.partnerstack))
-    response = site.test_client().head("/", query_string=LANDING)
+    response = site.test_client().open("/", method=method, query_string=LANDING)
 
     assert kept(response) == []
     assert [referral.xid for referral in seen] == [XID]
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"Sec-Fetch-Dest": "document"}, {"Sec-Fetch-Dest": "empty"}, {"Purpose": "x"}]
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-site"},
+        {"Purpose": "x"},
+    ],
 )
 def test_pages_and_calls_keep(client: FlaskClient, headers: dict[str, str]) -> None:
     """A page, and a script's call for one, keep the click."""
@@ -530,6 +542,27 @@ def test_ours_wins_over_the_redirector(client: FlaskClient) -> None:
     assert xid_of(client.get("/")) == XID
 
 
+def test_last_click_wins_over_a_prefetch(client: FlaskClient) -> None:
+    """A page that was fetched ahead of time takes nothing from the click before it."""
+    client.get("/", query_string=LANDING)
+    client.get("/", query_string="ps_xid=ahead1", headers={"Sec-Purpose": "prefetch"})
+    assert xid_of(client.get("/")) == XID
+
+    client.get("/", query_string="ps_xid=ahead1")
+    assert xid_of(client.get("/")) == "ahead1"
+
+
+def test_copies_at_apex_and_subdomain(site: Flask, clock: Clock) -> None:
+    """PartnerStackJS's cookie, sent twice, is a newer click when either copy is unknown to us."""
+    client = site.test_client(use_cookies=False)
+    ours = f"{OURS}=v=1&x={XID}&t={int(clock.now.timestamp())}&j=old1"
+
+    for theirs in ("ps_xid=old1; ps_xid=cached1", "ps_xid=cached1; ps_xid=old1"):
+        assert xid_of(client.get("/", headers={"Cookie": f"{ours}; {theirs}"})) == "cached1"
+    response = client.get("/", headers={"Cookie": f"{ours}; ps_xid=old1; ps_xid={XID}"})
+    assert (xid_of(response), kept(response)) == (XID, [])
+
+
 def test_back_button_is_no_click(client: FlaskClient) -> None:
     """Reloading an older landing URL leaves the newer click in its place, and its time."""
     client.get("/", query_string=LANDING)
@@ -569,6 +602,24 @@ def test_expired_click_does_not_rise_again(client: FlaskClient, clock: Clock, co
 
     response = client.get("/", query_string=LANDING)
     assert (xid_of(response), kept(response)) == (None, [])
+
+
+def test_expired_click_stays_expired_for_years(client: FlaskClient, clock: Clock) -> None:
+    """As long as PartnerStackJS renews its copy, ours is renewed too, with the click's own time."""
+    told: list[object] = []
+    client.get("/", query_string=LANDING)
+    client.set_cookie("ps_xid", XID)
+    clicked = remembered(client.get("/", query_string="ps_xid=last1"))["t"]
+    with signals.referral_captured.connected_to(lambda *_, **facts: told.append(facts)):
+        clock.tick(days=100)
+        assert kept(client.get("/page")) == []
+        for _ in range(12):
+            clock.tick(days=100)
+            response = client.get("/page")
+            assert (remembered(response)["x"], remembered(response)["t"]) == (["last1"], clicked)
+            assert "Vary" in response.headers
+            assert xid_of(client.get("/")) is None
+    assert told == []
 
 
 def test_new_click_after_the_window(client: FlaskClient, clock: Clock) -> None:
@@ -713,6 +764,67 @@ def test_unreferred_response_is_untouched(site: Flask, tmp_path: Path) -> None:
         answers.append((b"".join(body), status, list(found)))
 
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("name", ["X-Accel-Expires", "Cloudflare-CDN-Cache-Control"])
+def test_headers_for_one_cache_are_taken_off(site: Flask, name: str) -> None:
+    """What speaks to one vendor's cache alone cannot overrule that a page is private."""
+    site.add_url_rule("/told", "told", lambda: ("<p>Hello", {name: "3600"}))
+    client = site.test_client()
+
+    assert name in client.get("/told").headers
+    assert name not in client.get("/told", query_string=LANDING).headers
+
+
+def test_hook_that_was_there_before_ours(tmp_path: Path) -> None:
+    """An app that makes its pages public in a hook shares no click, however early it hooked."""
+    app = Flask("app", instance_path=str(tmp_path))
+    app.config.update(PARTNERSTACK_ENGINE="none")
+
+    def publish(response: Response) -> Response:
+        response.headers["Cache-Control"] = "public, s-maxage=600"
+        return response
+
+    app.after_request(publish)
+    PartnerStack(app)
+    app.after_request(publish)
+    app.add_url_rule("/", "root", lambda: "<p>Hello")
+
+    response = app.test_client().get("/", query_string=LANDING)
+    assert len(kept(response)) == 1
+    assert response.headers["Cache-Control"] == "private"
+
+
+# --- the cookie's domain ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("domain", ["acme.com", ".acme.com", "ACME.com", "www.acme.com"])
+@pytest.mark.parametrize("host", ["www.acme.com", "WWW.acme.com:8080", "a.www.acme.com"])
+def test_domain_that_covers_the_host(
+    make_site: Callable[..., Flask], domain: str, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """COOKIE_DOMAIN is used on each host that it is, or is above."""
+    client = make_site(COOKIE_DOMAIN=domain).test_client()
+    response = client.get("/page", query_string=LANDING, headers={"Host": host})
+
+    assert f"Domain={domain.lstrip('.')}" in kept(response)[0]
+    assert "COOKIE_DOMAIN" not in caplog.text
+
+
+@pytest.mark.parametrize("host", ["acme.org", "notacme.com", "com", "127.0.0.1:5000", "[::1]:80"])
+def test_domain_that_does_not(
+    make_site: Callable[..., Flask], host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Elsewhere a browser would refuse it: that is said once, loudly, and the click is kept."""
+    client = make_site(COOKIE_DOMAIN="acme.com").test_client()
+    for number in range(3):
+        query = f"ps_xid=click{number}"
+        response = client.get("/page", query_string=query, headers={"Host": host})
+        assert not any(part.startswith("Domain=") for part in attributes(response))
+
+    (said,) = [record for record in caplog.records if "COOKIE_DOMAIN" in record.getMessage()]
+    assert said.levelname == "ERROR"
+    assert "acme.com" in said.getMessage()
 
 
 # --- apart --------------------------------------------------------------------------------------

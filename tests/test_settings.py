@@ -101,6 +101,10 @@ def test_meaning(key: str) -> None:
         ("API_URL", "http://localhost:8787", None),
         ("API_URL", "http://[::1]:8787", None),
         ("API_URL", "https://bücher.example", None),
+        ("SCRIPT_URL", "https://try.acme.com/pr/js", "https://try.acme.com/pr/js"),
+        ("SCRIPT_URL", "http://127.0.0.1:8787/pr/js", "http://127.0.0.1:8787/pr/js"),
+        ("CAPTURE_PATH", "/click", "/click"),
+        ("CAPTURE_PATH", "", None),
         ("TIMEOUT", 5, (5.0, 5.0)),
         ("TIMEOUT", "5", (5.0, 5.0)),
         ("TIMEOUT", "3.05, 10", (3.05, 10.0)),
@@ -125,8 +129,8 @@ def test_good_value(key: str, value: object, expected: object) -> None:
     assert getattr(read(**{key: value}), key.lower()) == wanted
 
 
-TEXTS = ("TOKEN", "PUBLIC_KEY", "SECRET_KEY", "LEDGER_URL", "COOKIE_DOMAIN")
-URLS = ("CONVERSION_URL", "API_URL")
+TEXTS = ("TOKEN", "PUBLIC_KEY", "SECRET_KEY", "LEDGER_URL", "COOKIE_DOMAIN", "CAPTURE_PATH")
+URLS = ("CONVERSION_URL", "API_URL", "SCRIPT_URL")
 SWITCHES = ("ENABLED", "SEND_IP", "SEND_USER_AGENT", "COOKIE_SECURE")
 DURATIONS = ("ATTRIBUTION_WINDOW", "GIVE_UP_AFTER", "VERIFY_AFTER", "LEASE")
 NAMES = ("XID_PARAMS", "PARTNER_KEY_PARAMS")
@@ -163,11 +167,15 @@ def test_keys_in_each_others_place() -> None:
 
 
 def test_half_a_pair() -> None:
-    """One half of the pair names the other, which is missing."""
-    with pytest.raises(ConfigurationError, match=r"^PARTNERSTACK_SECRET_KEY: expected both halves"):
-        read(PUBLIC_KEY="pk_a")
+    """The secret half alone names the other, which is missing."""
     with pytest.raises(ConfigurationError, match=r"^PARTNERSTACK_PUBLIC_KEY: expected both halves"):
         read(SECRET_KEY="sk_a")
+
+
+def test_public_half_is_enough_for_the_snippet(caplog: pytest.LogCaptureFixture) -> None:
+    """The public half alone is taken, and it is said that nothing is verified then."""
+    assert not read(PUBLIC_KEY="pk_a").verifies
+    assert "nothing is verified" in caplog.text
 
 
 def test_verifies() -> None:
@@ -293,6 +301,12 @@ def test_bad_cookie_path(value: object) -> None:
 def test_bad_cookie_domain(value: str) -> None:
     """A cookie's domain is a bare one."""
     assert refused("COOKIE_DOMAIN", value).startswith("expected a bare domain, like acme.com")
+
+
+@pytest.mark.parametrize("value", ["click", "//a b", "/a?b", "/a#b", "/<b>", "https://acme.com/"])
+def test_bad_capture_path(value: str) -> None:
+    """The endpoint's path is one, and no pattern."""
+    assert refused("CAPTURE_PATH", value).startswith("expected a path that starts with /")
 
 
 def test_insecure_cross_site_cookie() -> None:

@@ -638,6 +638,30 @@ def test_a_delivered_one_that_is_late_holds_the_unclear(
     assert service.doubled == []
 
 
+def test_three_unclear_ones_that_are_all_missing_wait_for_a_day(
+    trusted: State, app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """A known pair, a lag, and no answer to anything: absence is not believed before a day."""
+    service = LaggingPartnerStack(clock, timedelta(hours=2), hangs_up_on="acme bolt corp")
+    transport.answers = [service.answer] * 10_000
+    record(app, "acme", "bolt", "corp")
+    run(trusted, clock, timedelta(days=2), timedelta(minutes=5))
+    assert trusted.ledger.counts()[Status.VERIFIED] == 3
+    assert service.doubled == []
+
+
+def test_three_that_were_really_lost_are_sent_again_after_a_day(
+    trusted: State, app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """What never arrived is not held back for ever."""
+    transport.answers = [take_nothing] * 10_000
+    record(app, "acme", "bolt", "corp")
+    run(trusted, clock, timedelta(hours=23), timedelta(minutes=30))
+    assert len(transport.conversions) == 3
+    run(trusted, clock, timedelta(hours=2), timedelta(minutes=30))
+    assert len(transport.conversions) == 6
+
+
 def test_the_lag_is_forgotten_when_it_is_over(
     trusted: State, app: Flask, transport: ScriptedTransport, clock: Clock
 ) -> None:

@@ -65,6 +65,11 @@ class Dispatcher:
         self._verifier = Verifier(settings, ledger, client, self._judge)
         self._probed = False
 
+    @property
+    def in_the_foreground(self) -> bool:
+        """Whether nothing may be done beside a request, because they share one connection."""
+        return self._ledger.is_shared_connection
+
     def take(self, limit: int) -> list[Callable[[], object]]:
         """Claim up to ``limit`` entries; return a job for each, to be run by anybody.
 

@@ -34,7 +34,8 @@ LONGEST_WAIT = timedelta(days=1)
 MOST_MISSES = 3
 #: "No such customer" answers after which an unclear conversion is sent again, and the least time
 #: since it was sent: twice the 15 minutes in which a customer becomes visible. It is longer, up
-#: to a day, when customers were seen to appear later than that.
+#: to a day, when customers were seen to appear later than that; and it is a day when MOST_MISSES
+#: unclear ones are missing and nobody was found, because so it looks when the read-back lags.
 CLEAN_MISSES = 2
 LEAST_SILENCE = timedelta(minutes=30)
 
@@ -138,8 +139,10 @@ class Verifier:
 
     def _is_cleanly_missing(self, claim: Claim) -> bool:
         """Count one clean miss of an unclear entry; say whether it was the last one needed."""
+        if claim.missing == 0 and claim.unclear == 1:
+            self._ledger.note_unclear_miss()
         silent = self._ledger.silence(claim)
-        needed = max(LEAST_SILENCE, min(self._ledger.read_back(), LONGEST_WAIT))
+        needed = self._silence_needed()
         missing = claim.missing + 1
         if missing >= CLEAN_MISSES and silent >= needed:
             if claim.unclear < MOST_UNCLEAR:
@@ -152,6 +155,12 @@ class Verifier:
             counted = min(missing, CLEAN_MISSES - 1)
             self._judge.postpone(claim, wait, _missing(), missing=counted)
         return False
+
+    def _silence_needed(self) -> timedelta:
+        """Return how long after it was sent an entry's absence is believed."""
+        if self._ledger.unclear_misses() >= MOST_MISSES:
+            return LONGEST_WAIT
+        return max(LEAST_SILENCE, min(self._ledger.read_back(), LONGEST_WAIT))
 
     def _cannot_tell(self, claim: Claim, attempt: Attempt) -> None:
         if claim.entry.status is Status.PENDING and self._judge.is_too_old(claim):

@@ -18,6 +18,10 @@ Job = Callable[[], object]
 class Work(Protocol):
     """What an engine runs."""
 
+    @property
+    def in_the_foreground(self) -> bool:
+        """Whether nothing may be done beside a request."""
+
     def take(self, limit: int) -> Sequence[Job]:
         """Claim up to ``limit`` jobs that are due."""
 

@@ -59,6 +59,13 @@ class ThreadEngine:
                 self._start()
 
     def _start(self) -> None:
+        if self._work.in_the_foreground:
+            log.warning(
+                "The ledger lies in memory, in the app's one connection, so nothing is delivered "
+                'in the background. Use a file or a server, or PARTNERSTACK_ENGINE="inline".'
+            )
+            self.awake = True
+            return
         crew = _Crew(self._work, self._concurrency, self._poll)
         try:
             crew.start()

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from sqlalchemy import Select
 from sqlalchemy import func
 from sqlalchemy import literal
+from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import type_coerce
 
@@ -155,6 +156,20 @@ def mend_schedule(conn: Connection, now: datetime, skew: timedelta) -> None:
     conn.execute(
         entries.update().where(ahead).values(due_at=type_coerce(again, Moment), scheduled_at=now)
     )
+    for moment in _PAST:
+        ahead = entries.c.due_at.is_not(None) & (moment > now + skew)
+        conn.execute(entries.update().where(ahead).values({moment: now}))
+
+
+#: Moments of what was done; what was done in the future was done now.
+_PAST = (entries.c.first_attempt_at, entries.c.attempted_at)
+
+
+def is_ahead(conn: Connection, now: datetime, skew: timedelta) -> bool:
+    """Say whether anything open was scheduled, or done, in a future that is no more."""
+    ahead = or_(*(moment > now + skew for moment in (entries.c.scheduled_at, *_PAST)))
+    found = select(entries.c.id).where(entries.c.due_at.is_not(None), ahead).limit(1)
+    return conn.scalar(found) is not None
 
 
 def write_attempt(conn: Connection, entry_id: int, attempt: Attempt, now: datetime) -> None:

@@ -4,69 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-import random
-import sqlite3
 import threading
-import time
 import weakref
-from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 from sqlalchemy import Connection
-from sqlalchemy import Engine
 from sqlalchemy import Pool
-from sqlalchemy import QueuePool
-from sqlalchemy import create_engine
-from sqlalchemy import event
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.exc import NoSuchModuleError
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import SQLAlchemyError
 
 from .. import forks
-from ..errors import ConfigurationError
-from ..errors import LedgerUnavailable
 from . import schema
+from .connecting import READING
+from .connecting import TURN_WAIT
+from .connecting import in_memory
+from .connecting import make_engine
+from .connecting import same_database
 from .guard import Condition
 from .guard import Guard
+from .trouble import told
 
 log = logging.getLogger("flask_partnerstack")
-
-#: Seconds that a caller waits for its turn among this process's writers, for a pooled
-#: connection, and for SQLite's write lock. Together 5: no signup ever waits longer.
-TURN_WAIT = 1.0
-POOL_WAIT = 1.5
-BUSY_WAIT = 2.5
-#: The longest pause between two tries at SQLite's write lock.
-BUSY_PAUSE = 0.002
-#: Connections that a process keeps, and how many more it opens for a moment.
-KEPT_CONNECTIONS = 8
-MORE_CONNECTIONS = 24
-
-LEDGER_URL = "PARTNERSTACK_LEDGER_URL"
-
-
-def parse_url(text: str) -> URL:
-    """Read a SQLAlchemy URL.
-
-    :raises ConfigurationError: without showing it, because it may hold a password.
-    """
-    try:
-        return make_url(text)
-    except (ArgumentError, ValueError) as e:
-        raise ConfigurationError(
-            LEDGER_URL,
-            "expected a SQLAlchemy URL, like postgresql+psycopg://user:password@host/db.",
-        ) from e
 
 
 class Database:
@@ -82,13 +43,34 @@ class Database:
         self.url = url
         self.location = url.render_as_string(hide_password=True)
         self._embedded = embedded
-        self._engine = _engine(url)
+        self._engine = make_engine(url)
         self._prepared = False
+        self._checked = False
+        self._process = os.getpid()
         self._locks: dict[str, threading.Lock] = {}
         self._abandoned: list[Pool] = []
         self._guard = _guard_for(url)
         weakref.finalize(self, self._engine.dispose)  # of an app that is dropped
         forks.watch(self)
+
+    def holds(self, conn: Connection) -> bool:
+        """Say whether somebody else's connection is one to this ledger's database."""
+        return not in_memory(self.url) and same_database(conn.engine.url, self.url)
+
+    def check(self, conn: Connection) -> None:
+        """Make sure, once, that the tables are there, over somebody else's connection.
+
+        :raises LedgerUnavailable: naming the command that makes them.
+        """
+        if not self._checked:
+            with told(self.location):
+                schema.check(conn)
+            self._checked = True
+
+    @property
+    def is_shared_connection(self) -> bool:
+        """Never: its connections are ours."""
+        return False
 
     @property
     def is_sqlite(self) -> bool:
@@ -111,7 +93,7 @@ class Database:
         :raises LedgerUnavailable: whatever the database says.
         """
         connect = self._engine.connect
-        with self._speaking(), connect() as conn, conn.execution_options(**_READING).begin():
+        with self._speaking(), connect() as conn, conn.execution_options(**READING).begin():
             yield conn
 
     def migrate(self) -> int:
@@ -119,7 +101,7 @@ class Database:
 
         :raises LedgerUnavailable: as :meth:`write`, and when they are newer than this package.
         """
-        with self._told(), self._engine.begin() as conn:
+        with told(self.location), self._engine.begin() as conn:
             return schema.migrate(conn)
 
     def close(self) -> None:
@@ -134,7 +116,7 @@ class Database:
 
         https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_
         """
-        if not _in_memory(self.url):
+        if not in_memory(self.url):
             self._engine.dispose()
 
     def after_fork_in_child(self) -> None:
@@ -144,6 +126,7 @@ class Database:
         if self._guard is not None:
             self._guard.forget()
         self._prepared = False
+        self._process = os.getpid()
         self._locks = {}
 
     @contextmanager
@@ -171,7 +154,9 @@ class Database:
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        with self._told():
+        with told(self.location):
+            if os.getpid() != self._process:  # uWSGI forks without a word to the interpreter
+                self.after_fork_in_child()
             if not self._prepared:
                 self._prepare()
             elif self._guard is not None and self._guard.look() is not Condition.WELL:
@@ -181,7 +166,7 @@ class Database:
     def _prepare(self) -> None:
         with self._lock("preparing"):
             if not self._prepared:
-                if not _in_memory(self.url):
+                if not in_memory(self.url):
                     self._engine.dispose()  # its pool has locks, too
                 self._furnish()
 
@@ -256,111 +241,8 @@ class Database:
                 aside,
             )
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what a database says into :class:`LedgerUnavailable`, with the way out."""
-        try:
-            yield
-        except IntegrityError:
-            raise
-        except schema.SchemaMissing as e:
-            raise LedgerUnavailable(
-                self.location, "its tables are missing or old. Run: flask partnerstack init-db"
-            ) from e
-        except schema.SchemaTooNew as e:
-            raise LedgerUnavailable(
-                self.location, f"its tables (version {e}) need a newer Flask-PartnerStack."
-            ) from e
-        except (SQLAlchemyError, sqlite3.Error, OSError) as e:
-            raise LedgerUnavailable(self.location, _reason(e)) from e
-
-
-_READING = {"partnerstack_reading": True}
-
-
-def _reason(error: Exception) -> str:
-    # Of a database's error only its own words: the statement and its parameters hold e-mails.
-    told = error.orig if isinstance(error, DBAPIError) else error
-    return " ".join(str(told).split())[:300]
-
 
 def _guard_for(url: URL) -> Guard | None:
-    if os.name != "posix" or url.get_backend_name() != "sqlite" or _in_memory(url):
+    if os.name != "posix" or url.get_backend_name() != "sqlite" or in_memory(url):
         return None
     return Guard(Path(url.database or ""))
-
-
-def _engine(url: URL) -> Engine:
-    try:
-        engine = create_engine(url, **_options(url))
-    except (ModuleNotFoundError, NoSuchModuleError) as e:
-        raise ConfigurationError(
-            LEDGER_URL,
-            f"no driver for {url.drivername} is installed ({e}). "
-            "pip install 'Flask-PartnerStack[postgresql]' or '[mysql]' brings one.",
-        ) from e
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _options(url: URL) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "hide_parameters": True,
-        "poolclass": QueuePool,
-        "pool_size": KEPT_CONNECTIONS,
-        "max_overflow": MORE_CONNECTIONS,
-        "pool_timeout": POOL_WAIT,
-        "pool_use_lifo": True,
-    }
-    if url.get_backend_name() != "sqlite":
-        return {**options, "pool_pre_ping": True}
-    if _in_memory(url):
-        # One connection, taken in turns: a second would be a second, empty ledger.
-        options.update(pool_size=1, max_overflow=0)
-    return {**options, "connect_args": {"timeout": 0.0, "check_same_thread": False}}
-
-
-def _in_memory(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
-
-
-def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # We begin our transactions ourselves; sqlite3 would begin them too late, after reading.
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        # Where several processes open a new file at once, switching it to WAL finds it locked,
-        # and SQLite waits for nobody then, whatever its busy timeout.
-        _patiently(partial(connection.execute, f"PRAGMA {pragma}"))
-
-
-def _begin_sqlite(conn: Connection) -> None:
-    if conn.get_execution_options().get("partnerstack_reading"):
-        conn.exec_driver_sql("BEGIN")
-        return
-    # A transaction that reads first and writes later fails with "database is locked" whatever
-    # the timeout; one that takes the write lock at its beginning can wait for it.
-    _patiently(partial(conn.exec_driver_sql, "BEGIN IMMEDIATE"))
-
-
-def _patiently(act: Callable[[], object]) -> None:
-    """Do what may find the file locked, again and again for ``BUSY_WAIT``.
-
-    In short random pauses: SQLite's own grow to a tenth of a second, and a process that sleeps so
-    long misses every moment in which the lock is free.
-    """
-    deadline = time.monotonic() + BUSY_WAIT
-    while not _is_done(act, last_try=time.monotonic() >= deadline):
-        time.sleep(random.random() * BUSY_PAUSE)  # noqa: S311 - guards nothing
-
-
-def _is_done(act: Callable[[], object], *, last_try: bool) -> bool:
-    try:
-        act()
-    except (OperationalError, sqlite3.OperationalError) as e:
-        # sqlite3 has told its error codes apart since Python 3.11; the words are older.
-        if last_try or "locked" not in str(e):
-            raise
-        return False
-    return True

@@ -16,7 +16,6 @@ from sqlalchemy import select
 from sqlalchemy import type_coerce
 
 from . import claims
-from .database import Database
 from .entry import Attempt
 from .entry import Claim
 from .entry import Entry
@@ -36,6 +35,7 @@ from .pause import read_pause
 from .pause import read_resumed_at
 from .pause import read_streak
 from .pause import write_pause
+from .storage import Storage
 from .tables import CurrentMoment
 from .tables import Moment
 from .tables import entries
@@ -46,6 +46,7 @@ Clock = Callable[[], datetime]
 CLOCK_SKEW = timedelta(minutes=1)
 
 _MISSES = "misses"
+_UNCLEAR_MISSES = "unclear_misses"
 _READ_BACK = "read_back"
 _DATABASE_NOW = select(type_coerce(CurrentMoment(), Moment))
 _NEXT_DUE = select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
@@ -82,11 +83,16 @@ class Deliveries:
     :param clock: the time of day, aware; for tests.
     """
 
-    def __init__(self, database: Database, *, lease: timedelta, clock: Clock = utcnow) -> None:
+    def __init__(self, database: Storage, *, lease: timedelta, clock: Clock = utcnow) -> None:
         self._database = database
         self._lease = lease
         self._clock = clock
         self._latest: datetime | None = None
+
+    @property
+    def is_shared_connection(self) -> bool:
+        """Whether the ledger has one connection, which the app uses as well."""
+        return self._database.is_shared_connection
 
     # --- delivering -----------------------------------------------------------------------------
 
@@ -96,7 +102,8 @@ class Deliveries:
             now = self._now(conn)
             due_at = conn.scalar(_NEXT_DUE)
             pause = read_pause(conn)
-        if self._was_set_back(now):
+            is_wrong = self._was_set_back(now) and self._is_ahead(conn, now, pause)
+        if is_wrong:
             self._mend_schedule()
             return self.outlook()
         due_in = None if due_at is None else (due_at - now).total_seconds()
@@ -106,6 +113,15 @@ class Deliveries:
         """Say whether the clock went back since the last look, or may have before the first."""
         before, self._latest = self._latest, now
         return before is None or now < before - CLOCK_SKEW
+
+    def _is_ahead(self, conn: Connection, now: datetime, pause: Pause | None) -> bool:
+        """Say whether anything was decided in a future that is no more.
+
+        Looked at before it is mended: on a server that would wait for rows which others hold.
+        """
+        if pause is not None and pause.decided_at > now + CLOCK_SKEW:
+            return True
+        return claims.is_ahead(conn, now, CLOCK_SKEW)
 
     def _mend_schedule(self) -> None:
         """Set right what was scheduled by a clock that was ahead of what it says now.
@@ -118,9 +134,6 @@ class Deliveries:
             now = self._now(conn)
             claims.mend_schedule(conn, now, CLOCK_SKEW)
             mend_pause(conn, now, CLOCK_SKEW)
-            for moment in (entries.c.first_attempt_at, entries.c.attempted_at):
-                ahead = entries.c.due_at.is_not(None) & (moment > now + CLOCK_SKEW)
-                conn.execute(entries.update().where(ahead).values({moment: now}))
 
     def now(self) -> datetime:
         """Return the time that leases and due times are held against."""
@@ -293,6 +306,7 @@ class Deliveries:
             hold_facts(conn)
             write_fact(conn, _pair_fact(public_key), self._now(conn).isoformat())
             erase_fact(conn, _MISSES)
+            erase_fact(conn, _UNCLEAR_MISSES)
             before = _read_back(conn)
             _write_read_back(conn, max(before, took) if late else min(before, took))
 
@@ -309,8 +323,19 @@ class Deliveries:
         """
         with self._database.write() as conn:
             hold_facts(conn)
-            write_fact(conn, _MISSES, str(int(read_fact(conn, _MISSES) or 0) + 1))
+            _count(conn, _MISSES)
             _write_read_back(conn, max(_read_back(conn), at_least))
+
+    def note_unclear_miss(self) -> None:
+        """Count one more unclear entry that a look-up did not find."""
+        with self._database.write() as conn:
+            hold_facts(conn)
+            _count(conn, _UNCLEAR_MISSES)
+
+    def unclear_misses(self) -> int:
+        """Return how many unclear entries were not found since anything was."""
+        with self._database.read() as conn:
+            return int(read_fact(conn, _UNCLEAR_MISSES) or 0)
 
     def read_back(self) -> timedelta:
         """Return how long after it was sent a customer may take to appear, as seen lately."""
@@ -331,6 +356,10 @@ class Deliveries:
         if self._database.is_sqlite:
             return self._clock()
         return conn.scalars(_DATABASE_NOW).one()
+
+
+def _count(conn: Connection, name: str) -> None:
+    write_fact(conn, name, str(int(read_fact(conn, name) or 0) + 1))
 
 
 def _read_back(conn: Connection) -> timedelta:

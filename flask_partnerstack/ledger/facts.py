@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from .tables import facts
 
-_ALWAYS_THERE = "schema_version"
+_HOLD = "hold"
 
 
 def read_fact(conn: Connection, name: str) -> str | None:
@@ -23,13 +23,19 @@ def write_fact(conn: Connection, name: str, value: str) -> None:
         conn.execute(facts.insert(), {"name": name, "value": value})
 
 
+def make_hold(conn: Connection) -> None:
+    """Make the one fact that is always there, whoever made the tables."""
+    if read_fact(conn, _HOLD) is None:
+        write_fact(conn, _HOLD, "")
+
+
 def hold_facts(conn: Connection) -> None:
     """Let nobody else hold the facts until the end of the transaction.
 
     Whoever writes what depends on what it read holds them first. Locked for it is the one fact
     that is always there; on SQLite, where no row is locked, writers come one by one anyhow.
     """
-    conn.execute(select(facts.c.value).where(facts.c.name == _ALWAYS_THERE).with_for_update())
+    conn.execute(select(facts.c.value).where(facts.c.name == _HOLD).with_for_update())
 
 
 def erase_fact(conn: Connection, name: str) -> bool:

@@ -10,8 +10,9 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from ..errors import ConfigurationError
-from .database import LEDGER_URL
-from .database import parse_url
+from .connecting import LEDGER_URL
+from .connecting import in_memory
+from .connecting import parse_url
 
 #: The ledger's file in the instance folder.
 FILE_NAME = "partnerstack.db"
@@ -21,11 +22,12 @@ FILE_NAME = "partnerstack.db"
 class Place:
     """Where the ledger lies.
 
+    :param url: ``None``: in the app's own database.
     :param embedded: nobody named it: it is ours alone, and makes its own tables.
     :param home: the folder that a file without a folder of its own lies in.
     """
 
-    url: URL
+    url: URL | None
     embedded: bool
     home: Path
 
@@ -43,14 +45,19 @@ class Place:
         url = parse_url(ledger_url)
         if url.get_backend_name() != "sqlite":
             return cls(url, False, home)
-        if url.database in (None, "", ":memory:"):
+        if in_memory(url):
             return cls(url, True, home)
         return cls(url.set(database=str(home / (url.database or ""))), False, home)
+
+    @classmethod
+    def of_app(cls, folder: str) -> Place:
+        """Return the place in the app's own database."""
+        return cls(None, False, Path(folder))
 
     @property
     def path(self) -> Path | None:
         """The SQLite file; ``None`` for a database server, or in memory."""
-        if self.url.get_backend_name() != "sqlite" or self.url.database in (None, "", ":memory:"):
+        if self.url is None or self.url.get_backend_name() != "sqlite" or in_memory(self.url):
             return None
         return Path(self.url.database or "")
 
@@ -81,7 +88,7 @@ class Place:
         In memory it does not; in a container it does only on a mount.
         """
         if self.path is None:
-            return self.url.get_backend_name() != "sqlite"
+            return self.url is None or not in_memory(self.url)
         return not in_container() or _is_mounted(self.path.parent)
 
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sqlalchemy import Connection
+from sqlalchemy import Inspector
+from sqlalchemy import Table
 from sqlalchemy import inspect
 
+from .facts import make_hold
 from .facts import read_fact
 from .facts import write_fact
 from .tables import SCHEMA_VERSION
@@ -32,10 +35,26 @@ class SchemaTooNew(Exception):
 
 
 def version_of(conn: Connection) -> int:
-    """Return the version of the tables that are there; 0 when there are none."""
-    if not inspect(conn).has_table(facts.name):
+    """Return the version of the tables that are there; 0 when there are none, or not whole.
+
+    Tables without a version were made by the app's own migrations (``db.create_all()``,
+    Alembic): they are current when no column is missing.
+    """
+    found = inspect(conn)
+    if not found.has_table(facts.name):
         return 0
-    return int(read_fact(conn, _VERSION_FACT) or 0)
+    version = read_fact(conn, _VERSION_FACT)
+    if version is not None:
+        return int(version)
+    return SCHEMA_VERSION if all(_is_whole(found, table) for table in metadata.sorted_tables) else 0
+
+
+def _is_whole(found: Inspector, table: Table) -> bool:
+    if not found.has_table(table.name):
+        return False
+    return {column.name for column in table.columns} <= {
+        column["name"] for column in found.get_columns(table.name)
+    }
 
 
 def check(conn: Connection) -> None:
@@ -68,4 +87,5 @@ def migrate(
             steps[version](conn)
     if found != target:
         write_fact(conn, _VERSION_FACT, str(target))
+    make_hold(conn)
     return found

@@ -6,19 +6,24 @@ claimed under a lease, settled one by one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy import func
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from ..conversion import Conversion
 from ..errors import EntryNotFound
+from ..errors import InvalidConversion
 from . import claims
 from .deliveries import Deliveries
 from .deliveries import digest_of
@@ -27,6 +32,9 @@ from .entry import Entry
 from .entry import Status
 from .entry import check_transition
 from .tables import entries
+
+if TYPE_CHECKING:
+    from .joined import Joinable
 
 
 @dataclass(frozen=True)
@@ -50,17 +58,20 @@ class Ledger(Deliveries):
 
     # --- recording ------------------------------------------------------------------------------
 
-    def record(self, conversion: Conversion, *, reason: str | None = None) -> Recorded:
+    def record(
+        self, conversion: Conversion, *, reason: str | None = None, skipped: bool = False
+    ) -> Recorded:
         """Write ``conversion`` down durably, to be delivered.
 
         One customer key has one entry for ever: a second call returns the first entry, unchanged,
         but for a skipped one, which becomes pending.
 
         :param reason: why it will not be delivered just now, when that is known already.
+        :param skipped: it is never to be sent, for that reason.
         :raises LedgerUnavailable: when it could not be written.
         """
         now = self._clock()
-        values = _new_row(conversion, now, reason)
+        values = _new_row(conversion, now, reason, skipped=skipped)
         try:
             with self._database.write() as conn:
                 (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
@@ -70,12 +81,55 @@ class Ledger(Deliveries):
 
     def _recorded_before(self, values: Mapping[str, Any]) -> Recorded:
         with self._database.write() as conn:
-            wanted = entries.c.customer_digest == values["customer_digest"]
-            entry = claims.entry_of(conn.execute(select(entries).where(wanted)).one())
-            if entry.status is not Status.SKIPPED:
-                return Recorded(entry, new=False)
-            conn.execute(entries.update().where(entries.c.id == entry.id), values)
-            return Recorded(claims.fetch(conn, entry.id), new=True)
+            return _found_or_revived(conn, values)
+
+    def record_in(
+        self,
+        session: Joinable,
+        conversion: Conversion,
+        *,
+        reason: str | None = None,
+        skipped: bool = False,
+        then: Callable[[Recorded], object] = lambda _recorded: None,
+    ) -> Recorded:
+        """Write ``conversion`` down in the caller's transaction: both are committed, or neither.
+
+        :param session: a SQLAlchemy ``Session``, ``scoped_session`` or ``Connection``.
+        :param then: called once the outermost transaction is committed, when the entry is new.
+        :raises InvalidConversion: ``session`` cannot be joined, or leads to another database.
+        :raises LedgerUnavailable: the ledger's tables are not there.
+        :raises sqlalchemy.exc.DBAPIError: whatever the database says, unchanged: a deadlock, or
+            a serialization failure, is to be tried again by whoever began the transaction.
+        """
+        from . import joined  # brings the ORM, which nobody else needs
+
+        conn = self.join(session)
+        self._database.check(conn)
+        values = _new_row(conversion, self._clock(), reason, skipped=skipped)
+        recorded = _insert_or_find(conn, values)
+        if recorded.new:
+            joined.when_committed(session, conn, recorded.entry.id, partial(then, recorded))
+        return recorded
+
+    def join(self, session: Joinable) -> Connection:
+        """Return the connection of the caller's transaction. Writes nothing.
+
+        :raises InvalidConversion: ``session`` cannot be joined, or leads to another database.
+        """
+        from . import joined
+
+        conn = joined.connection_of(session)
+        if not self._database.holds(conn):
+            raise InvalidConversion("session", self._elsewhere(conn))
+        return conn
+
+    def _elsewhere(self, conn: Connection) -> str:
+        theirs = conn.engine.url.render_as_string(hide_password=True)
+        return (
+            f"it leads to {theirs}, but the ledger is {self.location}, and nobody would deliver "
+            "from there. Give PartnerStack your db object (db=db), or set PARTNERSTACK_LEDGER_URL "
+            "to the app's database."
+        )
 
     # --- by a person ----------------------------------------------------------------------------
 
@@ -193,15 +247,54 @@ class Ledger(Deliveries):
 
 
 _INSERT = entries.insert()
+_INSERT_OR_NOT = (
+    postgresql.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.customer_digest])
+).returning(entries.c.id)
 
 
-def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[str, Any]:
+def _insert_or_find(conn: Connection, values: Mapping[str, Any]) -> Recorded:
+    """Insert an entry, or return the one that its customer key has; the transaction goes on."""
+    entry_id = _insert_if_new(conn, values)
+    if entry_id is None:
+        return _found_or_revived(conn, values)
+    return Recorded(_entry_from(values, entry_id), new=True)
+
+
+def _insert_if_new(conn: Connection, values: Mapping[str, Any]) -> int | None:
+    if conn.dialect.name == "postgresql":
+        # There a broken constraint ends the whole transaction.
+        found: int | None = conn.scalar(_INSERT_OR_NOT, values)
+        return found
+    try:
+        (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
+    except IntegrityError:  # of the statement alone
+        return None
+    return int(entry_id)
+
+
+def _found_or_revived(conn: Connection, values: Mapping[str, Any]) -> Recorded:
+    """Return the entry that a customer key has; a skipped one becomes pending.
+
+    A locking read, which sees what is committed by now whatever the transaction's snapshot is.
+    """
+    wanted = entries.c.customer_digest == values["customer_digest"]
+    found = select(entries).where(wanted).with_for_update(read=True)
+    entry = claims.entry_of(conn.execute(found).one())
+    if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
+        return Recorded(entry, new=False)
+    conn.execute(entries.update().where(entries.c.id == entry.id), values)
+    return Recorded(claims.fetch(conn, entry.id), new=True)
+
+
+def _new_row(
+    conversion: Conversion, now: datetime, reason: str | None, *, skipped: bool = False
+) -> dict[str, Any]:
     return {
         "customer_digest": digest_of(conversion.customer_key),
         "customer_key": conversion.customer_key,
         "xid": conversion.xid,
         "partner_key": conversion.partner_key,
-        "status": Status.PENDING.value,
+        "status": (Status.SKIPPED if skipped else Status.PENDING).value,
         "reason": reason,
         "test": None,
         "attempts": 0,
@@ -211,9 +304,9 @@ def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[
         "first_attempt_at": None,
         "attempted_at": None,
         "sending_at": None,
-        "due_at": now,
+        "due_at": None if skipped else now,
         "scheduled_at": now,
-        "settled_at": None,
+        "settled_at": now if skipped else None,
         "lease": None,
         "payload": conversion.dumps(),
     }
@@ -221,7 +314,7 @@ def _new_row(conversion: Conversion, now: datetime, reason: str | None) -> dict[
 
 def _entry_from(values: Mapping[str, Any], entry_id: int) -> Entry:
     wanted = {name: values[name] for name in Entry.__dataclass_fields__ if name != "id"}
-    return Entry(id=entry_id, **{**wanted, "status": Status.PENDING})
+    return Entry(id=entry_id, **{**wanted, "status": Status(values["status"])})
 
 
 def _requeued(now: datetime) -> dict[str, Any]:

@@ -126,3 +126,16 @@ facts = Table(
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+
+def add_tables(other: MetaData) -> None:
+    """Add the ledger's tables to an app's metadata, so that its own tools make and migrate them.
+
+    Their columns have plain types there: a migration that is generated from them needs no import
+    of ours. Added once, however often this is called.
+    """
+    for table in metadata.sorted_tables:
+        if table.name not in other.tables:
+            for column in table.to_metadata(other).columns:
+                if isinstance(column.type, Moment):
+                    column.type = BigInteger()

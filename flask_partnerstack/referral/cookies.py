@@ -32,14 +32,20 @@ THEIR_PREFIXES = (
 Cookies = Iterable[tuple[str, str]]
 
 
-def read_script_cookies(cookies: Cookies) -> Referral:
-    """Return the click that PartnerStackJS remembers, or the empty referral."""
+def read_script_cookies(cookies: Cookies) -> tuple[Referral, ...]:
+    """Return the distinct clicks that PartnerStackJS remembers, the newer name's first.
+
+    As a rule there is one. Of a cookie that a subdomain and its apex both have, a browser sends
+    both copies, and which of them is news only who knows the other can tell.
+    """
     found = list(cookies)
-    return _referral(
-        _first(found, SCRIPT_XID_COOKIES, valid_xid),
-        _first(found, SCRIPT_PARTNER_KEY_COOKIES, valid_partner_key),
-        source="partnerstackjs",
-    )
+    xids = _values(found, SCRIPT_XID_COOKIES, valid_xid)
+    keys = _values(found, SCRIPT_PARTNER_KEY_COOKIES, valid_partner_key)
+    if len(xids) < 2:
+        only = _referral(_first(xids), _first(keys), source="partnerstackjs")
+        return (only,) if only else ()
+    paired = _pairs(found)
+    return tuple(_referral(xid, paired.get(xid), source="partnerstackjs") for xid in xids)
 
 
 def read_redirector_cookies(cookies: Cookies) -> Referral:
@@ -61,14 +67,29 @@ def _referral(xid: str | None, partner_key: str | None, *, source: str) -> Refer
     return Referral(xid=xid, partner_key=partner_key, source=source)
 
 
-def _first(
+def _values(
     cookies: Cookies, names: tuple[str, ...], valid: Callable[[str], str | None]
-) -> str | None:
-    for wanted in names:
-        for name, value in cookies:
-            if name == wanted and (accepted := valid(value)) is not None:
-                return accepted
-    return None
+) -> list[str]:
+    values = (valid(v) for wanted in names for name, v in cookies if name == wanted)
+    return list(dict.fromkeys(value for value in values if value is not None))
+
+
+def _first(values: list[str]) -> str | None:
+    return values[0] if values else None
+
+
+def _pairs(cookies: Cookies) -> dict[str, str]:
+    """Return whose click is whose, where each copy of the xid has one of the partner key.
+
+    A browser sends both names' copies in the same order.
+    """
+    pairs: dict[str, str] = {}
+    for xid_name, key_name in zip(SCRIPT_XID_COOKIES, SCRIPT_PARTNER_KEY_COOKIES, strict=True):
+        xids = [value for name, value in cookies if name == xid_name and valid_xid(value)]
+        keys = [value for name, value in cookies if name == key_name and valid_partner_key(value)]
+        if len(xids) == len(keys):
+            pairs = {**dict(zip(xids, keys, strict=True)), **pairs}
+    return pairs
 
 
 def _distinct(

@@ -1,4 +1,4 @@
-"""A landing URL's query string → the click that it carries."""
+"""A landing URL's query string ↔ the click that it carries."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
+from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
 from .value import EMPTY
 from .value import Referral
 from .value import decode_partner_key
+from .value import encode_partner_key
 from .value import valid_sub_ids
 from .value import valid_xid
 
@@ -39,6 +42,27 @@ def read_query(
         return EMPTY
     sub_ids = [value for name, value in found if _SUB_ID_NAME.fullmatch(name)]
     return Referral(xid, partner_key, None, valid_sub_ids(sub_ids) if sub_ids else (), "url")
+
+
+def decorate(url: str, referral: Referral, xid_param: str, partner_key_param: str) -> str:
+    """Return ``url`` with the click in its query, where :func:`read_query` finds it.
+
+    The rest of the URL stays as it is; a click that it carried already is replaced. What is no
+    web address (``mailto:``) is returned unchanged.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if referral.xid is None or parts.scheme not in ("", "http", "https"):
+        return url
+    ours = [(xid_param, referral.xid)]
+    if referral.partner_key is not None:
+        ours.append((partner_key_param, encode_partner_key(referral.partner_key)))
+    ours += [(f"sid{n or ''}", sub_id) for n, sub_id in enumerate(referral.sub_ids)]
+    names = {name for name, _ in ours}
+    others = [f for f in parts.query.split("&") if f and f.partition("=")[0] not in names]
+    return parts._replace(query="&".join((*others, urlencode(ours)))).geturl()
 
 
 def _fields(query: str, wanted: tuple[str, ...]) -> _Fields:

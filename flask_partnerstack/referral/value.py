@@ -143,6 +143,11 @@ def decode_partner_key(value: str) -> str | None:
     return valid_partner_key(decoded) or valid_partner_key(text)
 
 
+def encode_partner_key(partner_key: str) -> str:
+    """Return ``partner_key`` as links carry it: base64, without its padding."""
+    return base64.b64encode(partner_key.encode()).decode().rstrip("=")
+
+
 def _decode(text: str) -> str | None:
     unpadded = text.translate(_TO_STANDARD_ALPHABET).rstrip("=")
     if not unpadded or len(unpadded) % 4 == 1:

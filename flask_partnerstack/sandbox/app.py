@@ -12,13 +12,14 @@ from werkzeug.routing import BaseConverter
 from . import control
 from . import page
 from . import redirector
+from . import script
 from . import service
 from .answers import envelope
 from .faults import FaultTable
 from .links import Programme
 from .links import base62
 from .loopback import hostname
-from .loopback import is_loopback
+from .loopback import is_this_machine
 from .memory import Memory
 from .settings import SandboxSettings
 from .state import EXTENSION
@@ -43,8 +44,8 @@ def create_app(settings: SandboxSettings | None = None) -> Flask:
     # A key may hold, begin and end with any number of slashes.
     app.url_map.merge_slashes = False
     app.url_map.converters["key"] = KeyConverter
-    for blueprint in (redirector.blueprint, service.blueprint, control.blueprint, page.blueprint):
-        app.register_blueprint(blueprint)
+    for room in (redirector, script, service, control, page):
+        app.register_blueprint(room.blueprint)
 
     app.before_request(refuse_strangers)
     app.after_request(keep_private)
@@ -62,7 +63,7 @@ class KeyConverter(BaseConverter):
 def refuse_strangers() -> None:
     """Turn away what a foreign page makes the developer's browser send."""
     # A name that an attacker points at 127.0.0.1 arrives here with that name (DNS rebinding).
-    if not is_loopback(hostname(request.host)):
+    if not is_this_machine(hostname(request.host)):
         abort(403, "The sandbox answers to loopback addresses and localhost only.")
     if request.method not in {"GET", "HEAD", "OPTIONS"} and _is_cross_site():
         abort(403, "The sandbox takes no orders from pages of other sites.")

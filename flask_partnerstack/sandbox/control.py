@@ -35,6 +35,12 @@ def show_clicks() -> Documents:
     return [click.as_json() for click in get_state().memory.clicks]
 
 
+@blueprint.get("/page-signups")
+def show_page_signups() -> Documents:
+    """Every signup that a page reported by ``createSignup`` since the start, oldest first."""
+    return [signup.as_json() for signup in get_state().memory.page_signups]
+
+
 @blueprint.get("/lookups")
 def show_lookups() -> Documents:
     """Every request for a customer since the start, oldest first."""

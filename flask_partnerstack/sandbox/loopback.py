@@ -16,6 +16,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether browsers and we look for a host on this machine: ``shop.localhost``, for one, too.
+
+    They never ask the DNS for such a name (RFC 6761), so nobody can point it elsewhere.
+    """
+    return is_loopback(host) or host.casefold().endswith(".localhost")
+
+
 def require_loopback(host: str) -> None:
     """Refuse to listen where another machine could connect.
 

@@ -82,6 +82,19 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class PageSignup:
+    """One call of ``createSignup`` by a page, in the browser."""
+
+    at: float
+    public_key: str
+    data: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The signup as the control API shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Customer:
     """A customer that an accepted conversion made."""
 
@@ -181,6 +194,17 @@ class Memory:
         with self._lock:
             self._lookups.append(lookup)
 
+    def add_page_signup(self, signup: PageSignup) -> None:
+        """Remember a signup that a page reported; these do not survive a restart."""
+        with self._lock:
+            self._page_signups.append(signup)
+
+    @property
+    def page_signups(self) -> list[PageSignup]:
+        """All signups that pages reported since the sandbox was started, oldest first."""
+        with self._lock:
+            return list(self._page_signups)
+
     @property
     def clicks(self) -> list[Click]:
         """All clicks, oldest first."""
@@ -219,6 +243,7 @@ class Memory:
         self._clicks: dict[str, Click] = {}
         self._received: list[Received] = []
         self._lookups: list[Lookup] = []
+        self._page_signups: list[PageSignup] = []
         self._customers: dict[str, Customer] = {}
 
     def _recall(self, line: Mapping[str, Any]) -> None:

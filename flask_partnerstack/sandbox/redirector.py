@@ -68,4 +68,10 @@ def _choice(name: str, choices: tuple[str, ...], default: str) -> str:
 
 def _set_cookies(response: Response, click: Click) -> None:
     for name, value in get_state().programme.cookies(click.partner_key, click.xid).items():
-        response.set_cookie(name, value, max_age=COOKIE_AGE, samesite="Lax")
+        response.set_cookie(name, value, max_age=COOKIE_AGE, samesite="Lax", domain=_domain())
+
+
+def _domain() -> str | None:
+    """Return the merchant's domain when the link domain is below it: try.shop.localhost."""
+    labels = hostname(request.host).split(".")
+    return ".".join(labels[-2:]) if len(labels) > 2 and labels[-1] == "localhost" else None

@@ -53,13 +53,6 @@ Visit = Callable[[Site, str], Visitor]
 
 
 @pytest.fixture
-def size() -> Callable[[T, T], T]:
-    """Return what chooses between the small and the full size of a row."""
-    full = os.environ.get("PARTNERSTACK_TEST_SIZE") == "full"
-    return lambda small, large: large if full else small
-
-
-@pytest.fixture
 def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Return what prints a row's figures, captured output or not."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")

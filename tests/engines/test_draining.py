@@ -15,6 +15,8 @@ PATIENCE = 60.0
 class Work:
     """Jobs in a list, and how many were asked for each time."""
 
+    in_the_foreground = False
+
     def __init__(self, *jobs: Callable[[], object]) -> None:
         self.jobs = list(jobs)
         self.asked: list[int] = []

@@ -19,6 +19,8 @@ class Work:
         taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
         return taken
 
+    in_the_foreground = False
+
     def next_due(self) -> float | None:
         return 0.0 if self.jobs else None
 

@@ -27,6 +27,8 @@ class Work:
         taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
         return taken
 
+    in_the_foreground = False
+
     def next_due(self) -> float | None:
         self.looked.release()
         return 0.0 if self.jobs else None
@@ -192,6 +194,8 @@ class Work:
     jobs = [lambda: time.sleep(3600)]
     def take(self, limit):
         return [self.jobs.pop()] if self.jobs else []
+    in_the_foreground = False
+
     def next_due(self):
         started.set()
 

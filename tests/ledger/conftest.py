@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import uuid
+import contextlib
 from collections.abc import Callable
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Storage
 from tests.kit import Clock
+from tests.servers import SERVERS
+from tests.servers import Servers
 
 LEASE = timedelta(minutes=2)
-
-#: Environment variables that point the tests at other servers than those on this machine.
-SERVERS = {
-    "postgresql": ("PARTNERSTACK_TEST_POSTGRESQL", "postgresql+psycopg://root@127.0.0.1/test"),
-    "mariadb": ("PARTNERSTACK_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1/test"),
-}
 
 
 @pytest.fixture
@@ -42,44 +38,31 @@ def ledger(database: Database, clock: Clock) -> Ledger:
     return Ledger(database, lease=LEASE, clock=clock)
 
 
-@pytest.fixture(params=["file", "memory", "postgresql", "mariadb"])
-def any_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    """The same ledger on every storage; a server's is a database of the test's own."""
-    kind = request.param
-    if kind in SERVERS:
-        yield from _server_ledger(kind)
-        return
-    url = f"sqlite:///{tmp_path}/partnerstack.db" if kind == "file" else "sqlite://"
-    database = Database(make_url(url), embedded=True)
-    yield Ledger(database, lease=LEASE)
-    database.close()
+STORAGES = ["file", "memory", "postgresql", "mariadb"]
 
 
-def _server_ledger(kind: str) -> Iterator[Ledger]:
-    variable, default = SERVERS[kind]
-    url = make_url(os.environ.get(variable, default))
-    name = f"partnerstack_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    try:
-        with admin.connect() as conn:
-            conn.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError as e:
-        _absent(f"no {kind} at {url.render_as_string(hide_password=True)} ({variable}): {e.orig}")
-    database = Database(url.set(database=name), embedded=False)
-    ledger = Ledger(database, lease=LEASE)
-    ledger.init()
-    yield ledger
-    database.close()
-    with admin.connect() as conn:
-        conn.execute(text(f"DROP DATABASE {name}"))
-    admin.dispose()
+@pytest.fixture(params=[*STORAGES, "app's file", "app's postgresql", "app's mariadb"])
+def any_ledger(
+    request: pytest.FixtureRequest, tmp_path: Path, servers: Servers
+) -> Iterator[Ledger]:
+    """The same ledger on every storage, its own or the app's."""
+    kind = request.param.removeprefix("app's ")
+    with contextlib.ExitStack() as stack:
+        url = servers.empty(kind) if kind in SERVERS else _local(kind, tmp_path)
+        if kind == request.param:
+            database: Storage = Database(url, embedded=kind not in SERVERS)
+        else:
+            engine = create_engine(url)
+            stack.callback(engine.dispose)
+            database = AppDatabase(lambda: engine)
+        stack.callback(database.close)
+        ledger = Ledger(database, lease=LEASE)
+        ledger.init()
+        yield ledger
 
 
-def _absent(reason: str) -> None:
-    """Skip on a laptop, fail in CI: what needs a server is never silently untested."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+def _local(kind: str, folder: Path) -> URL:
+    return make_url("sqlite://" if kind == "memory" else f"sqlite:///{folder}/partnerstack.db")
 
 
 @pytest.fixture

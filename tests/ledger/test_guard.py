@@ -60,11 +60,15 @@ def test_a_deleted_folder_of_companions_does_no_harm(
 
 
 def test_a_ledger_deleted_while_nobody_had_it_open_is_begun_anew(
-    ledger: Ledger, conversion: Make, path: Path, caplog: pytest.LogCaptureFixture
+    database: Database,
+    ledger: Ledger,
+    conversion: Make,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Nobody can bring it back, but the signup goes on, and an ERROR line says what to do."""
     ledger.record(conversion("before"))
-    ledger._database._engine.dispose()  # every connection was idle and is closed
+    database._engine.dispose()  # every connection was idle and is closed
     path.unlink()
     ledger.record(conversion("after"))
     ledger.close()

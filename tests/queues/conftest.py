@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -18,9 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 from sqlalchemy import create_engine
-from sqlalchemy import make_url
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
@@ -30,14 +27,14 @@ from tests.chaos.conftest import keys as keys
 from tests.chaos.conftest import plain_environment as plain_environment
 from tests.chaos.conftest import say as say
 from tests.chaos.conftest import sends as sends
-from tests.chaos.conftest import size as size
 from tests.e2e.conftest import eventually as eventually
 from tests.e2e.conftest import open_site as open_site
 from tests.e2e.conftest import sandbox as sandbox
 from tests.e2e.conftest import visit as visit
-from tests.ledger.conftest import SERVERS
 from tests.queues.brokers import Absent
 from tests.queues.brokers import Broker
+from tests.servers import Servers
+from tests.servers import absent
 
 Eventually = Callable[[Callable[[], bool]], None]
 Start = Callable[[type[Broker]], Broker]
@@ -52,33 +49,14 @@ MOMENTS = {
 }
 
 
-def absent(reason: str) -> None:
-    """Skip on a laptop, fail in CI: what needs a server is never silently untested."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture
-def postgresql() -> Iterator[URL]:
+def postgresql(servers: Servers) -> URL:
     """A database of the test's own, furnished."""
-    variable, default = SERVERS["postgresql"]
-    url = make_url(os.environ.get(variable, default))
-    name = f"partnerstack_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    try:
-        with admin.connect() as conn:
-            conn.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError as e:
-        absent(f"no PostgreSQL at {url.render_as_string()} ({variable}): {e.orig}")
-    own = url.set(database=name)
-    database = Database(own, embedded=False)
+    url = servers.empty("postgresql")
+    database = Database(url, embedded=False)
     database.migrate()
     database.close()
-    yield own
-    with admin.connect() as conn:
-        conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    return url
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def test_script_cookies_are_read() -> None:
         [("ps_partner_key", "ZGlkZGx5Mjk2NQ"), ("ps_xid", "Kvx64pph9uhCju")]
     )
 
-    assert found == Referral("Kvx64pph9uhCju", "ZGlkZGx5Mjk2NQ", source="partnerstackjs")
+    assert found == (Referral("Kvx64pph9uhCju", "ZGlkZGx5Mjk2NQ", source="partnerstackjs"),)
 
 
 @pytest.mark.parametrize(
@@ -41,15 +41,39 @@ def test_newer_name_counts(
     cookies: list[tuple[str, str]], xid: str | None, partner_key: str | None
 ) -> None:
     """The newer name comes first, and a bad value gives way to a good one."""
-    found = read_script_cookies(cookies)
+    found = read_script_cookies(cookies)[0]
 
     assert (found.xid, found.partner_key) == (xid, partner_key)
+
+
+@pytest.mark.parametrize(
+    ("cookies", "clicks"),
+    [
+        ("ps_xid=aaaa; ps_xid=bbbb", [("aaaa", None), ("bbbb", None)]),
+        ("ps_xid=aaaa; ps_xid=aaaa; gsxid=aaaa; ps_partner_key=ann", [("aaaa", "ann")]),
+        (
+            "ps_xid=aaaa; ps_partner_key=ann; ps_xid=bbbb; ps_partner_key=bob",
+            [("aaaa", "ann"), ("bbbb", "bob")],
+        ),
+        ("ps_xid=aaaa; ps_xid=bbbb; ps_partner_key=ann", [("aaaa", None), ("bbbb", None)]),
+        (
+            "gsxid=old1; growSumoPartnerKey=ann; ps_xid=new1; ps_partner_key=bob",
+            [("new1", "bob"), ("old1", "ann")],
+        ),
+    ],
+)
+def test_copies_of_one_cookie(cookies: str, clicks: list[tuple[str, str | None]]) -> None:
+    """Where the apex and a subdomain both have the cookie, each click is read, with its partner."""
+    pairs = [(name, value) for name, _, value in (c.partition("=") for c in cookies.split("; "))]
+    found = read_script_cookies(pairs)
+
+    assert [(referral.xid, referral.partner_key) for referral in found] == clicks
 
 
 @pytest.mark.parametrize("cookies", [[], [("session", "x")], [("ps_xid", "")], [("pscd", "a.com")]])
 def test_no_click_is_the_empty_referral(cookies: list[tuple[str, str]]) -> None:
     """Without a usable value there is nobody who referred."""
-    assert read_script_cookies(cookies) is EMPTY
+    assert read_script_cookies(cookies) == ()
     assert read_redirector_cookies(cookies) is EMPTY
 
 

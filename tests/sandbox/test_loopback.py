@@ -4,6 +4,7 @@ import pytest
 
 from flask_partnerstack.sandbox.loopback import hostname
 from flask_partnerstack.sandbox.loopback import is_loopback
+from flask_partnerstack.sandbox.loopback import is_this_machine
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,14 @@ def test_this_machine(host: str) -> None:
 def test_another_machine(host: str) -> None:
     """Nothing else is, however similar it looks."""
     assert not is_loopback(host)
+
+
+def test_names_that_no_dns_is_asked_for() -> None:
+    """A name under localhost is this machine, and nothing that only begins or ends like one."""
+    assert is_this_machine("www.shop.localhost")
+    assert is_this_machine("127.0.0.1")
+    assert not is_this_machine("localhost.acme.test")
+    assert not is_this_machine("notlocalhost")
 
 
 @pytest.mark.parametrize(

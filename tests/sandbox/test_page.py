@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -160,3 +161,16 @@ def test_form_clears(visitor: Visitor) -> None:
 def test_ago(seconds: float, said: str) -> None:
     """Time is told in the largest unit that fits."""
     assert ago(seconds) == said
+
+
+def test_printed_settings_fit(visitor: Visitor) -> None:
+    """What an app is pointed at, as printed, is where the sandbox answers."""
+    page = visitor.client.get("/").text
+    printed = dict(re.findall(r"PARTNERSTACK_(\w+)=(\S+?)(?:\n|</pre>)", page))
+    paths = {key: urlsplit(value).path for key, value in printed.items() if key.endswith("_URL")}
+    assert paths == {"CONVERSION_URL": "/conversion/xid", "API_URL": "", "SCRIPT_URL": "/pr/js"}
+    visitor.send(customer_key="42")
+    assert visitor.look_up("42").status_code == 200
+    script = visitor.client.get(paths["SCRIPT_URL"])
+    assert script.status_code == 200
+    script.close()

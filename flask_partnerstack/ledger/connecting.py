@@ -1,0 +1,180 @@
+"""Engines of our own: how a connection is made, kept, and waits for SQLite's lock."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy import Connection
+from sqlalchemy import Engine
+from sqlalchemy import QueuePool
+from sqlalchemy import create_engine
+from sqlalchemy import event
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import OperationalError
+
+from ..errors import ConfigurationError
+
+LEDGER_URL = "PARTNERSTACK_LEDGER_URL"
+
+#: Seconds that a caller waits for its turn among this process's writers, for a pooled
+#: connection, and for SQLite's write lock. Together 5: no signup ever waits longer.
+TURN_WAIT = 1.0
+POOL_WAIT = 1.5
+BUSY_WAIT = 2.5
+#: The longest pause between two tries at SQLite's write lock.
+BUSY_PAUSE = 0.002
+#: Connections that a process keeps, and how many more it opens for a moment.
+KEPT_CONNECTIONS = 8
+MORE_CONNECTIONS = 24
+
+_READING = "partnerstack_reading"
+#: The option of a transaction that only reads, and so waits for no writer on SQLite.
+READING = {_READING: True}
+
+
+def parse_url(text: str) -> URL:
+    """Read a SQLAlchemy URL.
+
+    :raises ConfigurationError: without showing it, because it may hold a password.
+    """
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError) as e:
+        raise ConfigurationError(
+            LEDGER_URL,
+            "expected a SQLAlchemy URL, like postgresql+psycopg://user:password@host/db.",
+        ) from e
+
+
+def make_engine(url: URL) -> Engine:
+    """Return an engine for a ledger of its own; it connects at its first use.
+
+    :raises ConfigurationError: when no driver for the URL is installed.
+    """
+    try:
+        engine = create_engine(url, **_options(url))
+    except (ModuleNotFoundError, NoSuchModuleError) as e:
+        raise ConfigurationError(
+            LEDGER_URL,
+            f"no driver for {url.drivername} is installed ({e}). "
+            "pip install 'Flask-PartnerStack[postgresql]' or '[mysql]' brings one.",
+        ) from e
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name in _BOUND_LOCK_WAIT:
+        event.listen(engine, "connect", _bound_lock_wait(engine.dialect.name))
+    return engine
+
+
+#: Bounds how long a statement waits for a row that somebody else holds: for ever on PostgreSQL,
+#: 50 seconds on MySQL and MariaDB unless told. A signup must not.
+_BOUND_LOCK_WAIT = {
+    "postgresql": "SET lock_timeout = 2500",
+    "mysql": "SET innodb_lock_wait_timeout = 2",
+    "mariadb": "SET innodb_lock_wait_timeout = 2",
+}
+
+
+def _bound_lock_wait(dialect: str) -> Callable[[Any, object], None]:
+    def bound(connection: Any, _record: object) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(_BOUND_LOCK_WAIT[dialect])
+        connection.commit()
+
+    return bound
+
+
+def _connect_options(url: URL) -> dict[str, Any]:
+    """Return how long a connection may take to come about, unless the URL says it."""
+    known = url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
+    return {"connect_timeout": 3} if known and "connect_timeout" not in url.query else {}
+
+
+def _options(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "poolclass": QueuePool,
+        "pool_size": KEPT_CONNECTIONS,
+        "max_overflow": MORE_CONNECTIONS,
+        "pool_timeout": POOL_WAIT,
+        "pool_use_lifo": True,
+    }
+    if url.get_backend_name() != "sqlite":
+        return {**options, "pool_pre_ping": True, "connect_args": _connect_options(url)}
+    if in_memory(url):
+        # One connection, taken in turns: a second would be a second, empty ledger.
+        options.update(pool_size=1, max_overflow=0)
+    return {**options, "connect_args": {"timeout": 0.0, "check_same_thread": False}}
+
+
+def in_memory(url: URL) -> bool:
+    """Say whether the ledger is a SQLite database that no file holds."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # We begin our transactions ourselves; sqlite3 would begin them too late, after reading.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # Where several processes open a new file at once, switching it to WAL finds it locked,
+        # and SQLite waits for nobody then, whatever its busy timeout.
+        patiently(partial(connection.execute, f"PRAGMA {pragma}"))
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    if conn.get_execution_options().get(_READING):
+        conn.exec_driver_sql("BEGIN")
+        return
+    # A transaction that reads first and writes later fails with "database is locked" whatever
+    # the timeout; one that takes the write lock at its beginning can wait for it.
+    patiently(partial(conn.exec_driver_sql, "BEGIN IMMEDIATE"))
+
+
+def patiently(act: Callable[[], object]) -> None:
+    """Do what may find the file locked, again and again for ``BUSY_WAIT``.
+
+    In short random pauses: SQLite's own grow to a tenth of a second, and a process that sleeps so
+    long misses every moment in which the lock is free.
+    """
+    deadline = time.monotonic() + BUSY_WAIT
+    while not _is_done(act, last_try=time.monotonic() >= deadline):
+        time.sleep(random.random() * BUSY_PAUSE)  # noqa: S311 - guards nothing
+
+
+def _is_done(act: Callable[[], object], *, last_try: bool) -> bool:
+    try:
+        act()
+    except (OperationalError, sqlite3.OperationalError) as e:
+        # sqlite3 has told its error codes apart since Python 3.11; the words are older.
+        if last_try or "locked" not in str(e):
+            raise
+        return False
+    return True
+
+
+def same_database(one: URL, other: URL) -> bool:
+    """Say whether two URLs lead to the same database, whatever driver and user they name."""
+    if one.get_backend_name() != other.get_backend_name():
+        return False
+    if one.get_backend_name() == "sqlite":
+        return Path(one.database or "").absolute() == Path(other.database or "").absolute()
+    return _address(one) == _address(other)
+
+
+def _address(url: URL) -> tuple[object, ...]:
+    host = "127.0.0.1" if url.host in (None, "localhost") else url.host
+    return (host, url.port or _PORTS.get(url.get_backend_name()), url.database or url.username)
+
+
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}

@@ -1,0 +1,45 @@
+"""``Storage``: what a ledger asks of the database that it lies in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+
+class Storage(Protocol):
+    """A database with the ledger's tables. Whatever it says is a ``LedgerUnavailable``."""
+
+    @property
+    def location(self) -> str:
+        """Where it lies, without a password."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether one writer at a time holds the whole of it, and its clock is ours."""
+
+    @property
+    def is_shared_connection(self) -> bool:
+        """Whether it has one connection, which the app uses as well."""
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """One transaction that may write; committed at the end of the block.
+
+        A broken constraint is let through.
+        """
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """One transaction that only reads."""
+
+    def migrate(self) -> int:
+        """Make or migrate the tables; return the version that was there before."""
+
+    def holds(self, conn: Connection) -> bool:
+        """Say whether somebody else's connection is one to this database."""
+
+    def check(self, conn: Connection) -> None:
+        """Make sure, once, that the tables are there, over somebody else's connection."""
+
+    def close(self) -> None:
+        """Close idle connections, if they are ours."""

@@ -1,0 +1,87 @@
+"""``POST CAPTURE_PATH``: keeps the click of a page that a shared cache served.
+
+No CSRF token guards it, because there is nothing to forge: all that it does for a caller, a
+partner's link does for anybody who follows it. It answers pages of its own origin only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from flask import Flask
+from flask import Response
+from flask import request
+from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from .._state import State
+from .._state import get_state
+from .._visit import look
+
+#: The name to rate-limit it by, or to build its URL.
+ENDPOINT = "partnerstack_click"
+#: Bytes of a query string that are read. Browsers and servers take 8 KiB of a URL as a rule.
+LONGEST_QUERY = 8192
+
+
+def add_endpoint(app: Flask, state: State) -> None:
+    """Add the endpoint to ``app``, where ``CAPTURE_PATH`` says."""
+    path = state.settings.capture_path
+    if path is None:
+        return
+    app.add_url_rule(path, ENDPOINT, keep_click, methods=["POST"])
+    app.before_request_funcs.setdefault(None, []).insert(0, _exemption(app))
+
+
+def keep_click() -> Response:
+    """Keep the click in the body, which is the page's query string."""
+    response = Response(status=204)
+    response.headers["Cache-Control"] = "no-store"
+    if not _is_same_origin():
+        raise Forbidden(
+            "Only pages of this origin may call this. Behind a proxy, let it hand on the Host "
+            "header (ProxyFix, x_host=1)."
+        )
+    state = get_state()
+    environ = request.environ
+    environ[state.visit_key] = look(state, {**environ, "QUERY_STRING": _query()})
+    return response
+
+
+def _query() -> str:
+    body = request.stream.read(LONGEST_QUERY + 1)
+    if len(body) > LONGEST_QUERY:
+        raise RequestEntityTooLarge
+    text: str = body.decode("latin-1")
+    return text.removeprefix("?")
+
+
+def _is_same_origin() -> bool:
+    """Say whether a page of ours calls. What is no browser has no business here.
+
+    https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+    """
+    told = request.headers.get("Sec-Fetch-Site")
+    if told is not None:
+        return told == "same-origin"
+    # An older browser's. Hosts only: TLS often ends at a proxy that does not say so.
+    try:
+        origin = urlsplit(request.headers.get("Origin", "")).netloc
+    except ValueError:
+        return False
+    return origin != "" and origin == request.host
+
+
+def _exemption(app: Flask) -> Callable[[], None]:
+    """Return a hook that exempts us from Flask-WTF's CSRFProtect, whichever came first."""
+    waiting = [keep_click]
+
+    def exempt() -> None:
+        if waiting:
+            protect = app.extensions.get("csrf")
+            if protect is not None:
+                protect.exempt(keep_click)
+            waiting.clear()
+
+    return exempt

@@ -1,0 +1,365 @@
+"""What an app's own code decides: consent, and conversions that are not to be reported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask import request
+from flask.testing import FlaskClient
+from werkzeug.http import parse_cookie
+from werkzeug.test import TestResponse
+
+from flask_partnerstack import Conversion
+from flask_partnerstack import Entry
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import Referral
+from flask_partnerstack import Status
+from flask_partnerstack import current_referral
+from flask_partnerstack import signals
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.hooks import LONGEST_REASON
+from tests.kit import LANDING
+from tests.kit import PARTNER_KEY
+from tests.kit import XID
+from tests.kit import Clock
+from tests.kit import TravellingPartnerStack
+
+OURS = "partnerstack_referral"
+
+
+@pytest.fixture
+def partnerstack(clock: Clock) -> PartnerStack:
+    return TravellingPartnerStack(clock)
+
+
+@pytest.fixture
+def app(tmp_path: Path, partnerstack: PartnerStack) -> Iterator[Flask]:
+    app = Flask("app", instance_path=str(tmp_path / "instance"))
+    app.config.update(PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="none")
+    partnerstack.init_app(app)
+    app.add_url_rule("/", "page", lambda: f"<p>{current_referral.xid}")
+
+    @app.post("/signup")
+    def sign_up() -> dict[str, Any]:
+        entry = track_conversion("42", email="a@b.example")
+        return {"status": entry and entry.status, "reason": entry and entry.reason}
+
+    yield app
+    get_state(app).ledger.close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def told(app: Flask) -> Iterator[list[tuple[str, Entry, str | None]]]:
+    """Every conversion that was recorded or skipped, as its signal told it."""
+    facts: list[tuple[str, Entry, str | None]] = []
+
+    def recorded(_: Flask, entry: Entry) -> None:
+        facts.append(("recorded", entry, None))
+
+    def skipped(_: Flask, entry: Entry, reason: str) -> None:
+        facts.append(("skipped", entry, reason))
+
+    with (
+        signals.conversion_recorded.connected_to(recorded, sender=app),
+        signals.conversion_skipped.connected_to(skipped, sender=app),
+    ):
+        yield facts
+
+
+def kept(response: TestResponse) -> str | None:
+    lines = [line for line in response.headers.getlist("Set-Cookie") if line.startswith(OURS)]
+    return parse_cookie(lines[0])[OURS] if lines else None
+
+
+# --- consent to keep ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [False, None, 0, "yes", 1, ["x"]])
+def test_without_consent_nothing_is_kept(
+    partnerstack: PartnerStack, client: FlaskClient, answer: Any
+) -> None:
+    """Anything but True keeps nothing; the click serves the request that carries it."""
+    partnerstack.consent(lambda *_: answer)
+
+    response = client.get("/", query_string=LANDING)
+    assert (response.text, kept(response)) == (f"<p>{XID}", None)
+    assert client.get("/").text == "<p>None"
+
+
+def test_with_consent_the_click_is_kept(partnerstack: PartnerStack, client: FlaskClient) -> None:
+    """True keeps the click, and the hook was told what for, and whose."""
+    asked: list[tuple[str, Referral]] = []
+
+    @partnerstack.consent
+    def consent(purpose: str, referral: Referral) -> bool:
+        asked.append((purpose, referral))
+        return True
+
+    assert kept(client.get("/", query_string=LANDING))
+    client.get("/")
+    ((purpose, referral),) = asked
+    assert (purpose, referral.xid, referral.partner_key) == ("keep", XID, PARTNER_KEY)
+
+
+def test_consent_that_raises_keeps_nothing(
+    partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hook that raises counts as no, is logged, and breaks no page."""
+
+    @partnerstack.consent
+    def broken(purpose: str, referral: Referral) -> bool:
+        raise LookupError("no such banner")
+
+    response = client.get("/", query_string=LANDING)
+    assert (response.status_code, kept(response)) == (200, None)
+    assert "The consent hook broken raised" in caplog.text
+
+
+def test_consent_in_the_answer_counts(partnerstack: PartnerStack, app: Flask) -> None:
+    """It is asked when the response is finished: the banner's own answer keeps the click."""
+    granted: list[bool] = []
+    partnerstack.consent(lambda *_: bool(granted))
+
+    @app.post("/consent")
+    def grant() -> str:
+        granted.append(True)
+        return ""
+
+    assert kept(app.test_client().post("/consent", query_string=LANDING))
+
+
+def test_no_capture_is_told_without_consent(
+    partnerstack: PartnerStack, app: Flask, client: FlaskClient
+) -> None:
+    """referral_captured is sent for what is kept, and only for that."""
+    partnerstack.consent(lambda *_: None)
+    told: list[object] = []
+    with signals.referral_captured.connected_to(lambda *_, **facts: told.append(facts)):
+        client.get("/", query_string=LANDING)
+    assert told == []
+
+
+def test_greeting_without_consent_stays_private(
+    partnerstack: PartnerStack, client: FlaskClient
+) -> None:
+    """A page that knows the click is for one visitor, kept or not."""
+    partnerstack.consent(lambda *_: False)
+    response = client.get("/", query_string=LANDING)
+
+    assert response.headers["Cache-Control"] == "private"
+    assert response.headers["Vary"] == "Cookie"
+
+
+# --- consent to report --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(False, "consent withheld"), (None, "consent not asked yet")]
+)
+def test_without_consent_nothing_is_reported(
+    partnerstack: PartnerStack,
+    client: FlaskClient,
+    told: list[tuple[str, Entry, str | None]],
+    answer: bool | None,
+    reason: str,
+) -> None:
+    """A conversion without consent is in the ledger as skipped, with its reason."""
+    partnerstack.consent(lambda purpose, _: purpose == "keep" or answer)
+    client.get("/", query_string=LANDING)
+
+    assert client.post("/signup").json == {"status": "skipped", "reason": reason}
+    ((signal, entry, said),) = told
+    assert (signal, entry.status, said) == ("skipped", Status.SKIPPED, reason)
+    assert (entry.due_at, entry.settled_at) == (None, entry.recorded_at)
+
+
+def test_skipped_is_asked_again(
+    partnerstack: PartnerStack,
+    app: Flask,
+    client: FlaskClient,
+    told: list[tuple[str, Entry, str | None]],
+) -> None:
+    """Skipped stays skipped while it is refused, and is due once it is not."""
+    answers = [True, False, False, True, False]
+    partnerstack.consent(lambda *_: answers.pop(0))
+    client.get("/", query_string=LANDING)
+
+    statuses = [(client.post("/signup").json or {})["status"] for _ in range(4)]
+    assert statuses == ["skipped", "skipped", "pending", "pending"]
+    assert [(signal, entry.id) for signal, entry, _ in told] == [("skipped", 1), ("recorded", 1)]
+    assert get_state(app).ledger.counts()[Status.PENDING] == 1
+
+
+def test_consent_that_raises_reports_nothing(
+    partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who cannot say yes has not said it: skipped, kept in the ledger, logged."""
+
+    @partnerstack.consent
+    def broken(purpose: str, referral: Referral) -> bool:
+        if purpose == "report":
+            raise LookupError("no such banner")
+        return True
+
+    client.get("/", query_string=LANDING)
+    answer = client.post("/signup")
+    assert answer.json == {"status": "skipped", "reason": "the consent hook broken raised"}
+    assert "no such banner" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("stored", "source"),
+    [
+        ({"xid": "stored1"}, "stored"),
+        ({"referral": Referral.loads(Referral("stored1", "ann").dumps())}, "stored"),
+    ],
+)
+def test_consent_learns_whose_request_it_is(
+    partnerstack: PartnerStack, app: Flask, stored: dict[str, Any], source: str
+) -> None:
+    """A stored click says so, because the request that records it is somebody else's."""
+    asked: list[Referral] = []
+
+    @partnerstack.consent
+    def consent(purpose: str, referral: Referral) -> bool:
+        asked.append(referral)
+        return True
+
+    with app.test_request_context("/", query_string=LANDING):
+        track_conversion("42", **stored)
+        track_conversion("43")
+    assert [(r.xid, r.source) for r in asked] == [("stored1", source), (XID, "url")]
+
+
+def test_nobody_is_asked_of_nobody(partnerstack: PartnerStack, client: FlaskClient) -> None:
+    """Without a click there is nothing to consent to."""
+    asked: list[str] = []
+
+    @partnerstack.consent
+    def consent(purpose: str, referral: Referral) -> bool:
+        asked.append(purpose)
+        return True
+
+    client.get("/")
+    client.post("/signup")
+    assert asked == []
+
+
+# --- skip_if ------------------------------------------------------------------------------------
+
+
+def test_veto_is_recorded_with_its_reason(
+    partnerstack: PartnerStack, client: FlaskClient, told: list[tuple[str, Entry, str | None]]
+) -> None:
+    """The first hook that gives a reason vetoes; it has seen the whole conversion."""
+    seen: list[Conversion] = []
+
+    @partnerstack.skip_if
+    def staff(conversion: Conversion) -> str | None:
+        seen.append(conversion)
+        return "our own staff" if (conversion.email or "").endswith("@b.example") else None
+
+    partnerstack.skip_if(lambda *_: "never asked")
+    client.get("/", query_string=LANDING)
+
+    assert client.post("/signup").json == {"status": "skipped", "reason": "our own staff"}
+    assert [(c.customer_key, c.xid, c.ip_address) for c in seen] == [("42", XID, "127.0.0.1")]
+    assert [(signal, reason) for signal, _, reason in told] == [("skipped", "our own staff")]
+
+
+@pytest.mark.parametrize("answer", [None, False, ""])
+def test_no_reason_is_no_veto(partnerstack: PartnerStack, client: FlaskClient, answer: Any) -> None:
+    """Nothing, False and an empty text let a conversion pass."""
+    partnerstack.skip_if(lambda *_: answer)
+    client.get("/", query_string=LANDING)
+
+    assert client.post("/signup").json == {"status": "pending", "reason": None}
+
+
+def test_yes_is_a_reason(partnerstack: PartnerStack, client: FlaskClient) -> None:
+    """A hook that only says yes lends its name as the reason, and a long one is shortened."""
+
+    @partnerstack.skip_if
+    def paid_search(conversion: Conversion) -> bool | str:
+        return "x" * 5000 if "long" in request.args else True
+
+    client.get("/", query_string=LANDING)
+    assert (client.post("/signup").json or {})["reason"] == "paid_search"
+    assert len((client.post("/signup?long=1").json or {})["reason"]) <= LONGEST_REASON
+
+
+def test_veto_that_raises(
+    partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is skipped can be requeued, what is sent cannot be taken back: it is skipped, loudly."""
+
+    @partnerstack.skip_if
+    def staff(conversion: Conversion) -> bool:
+        raise KeyError("email")
+
+    client.get("/", query_string=LANDING)
+    answer = client.post("/signup")
+    assert answer.json == {"status": "skipped", "reason": "the skip_if hook staff raised"}
+    assert [r.levelno for r in caplog.records if "staff" in r.getMessage()][:1] == [logging.ERROR]
+
+
+# --- registering --------------------------------------------------------------------------------
+
+
+def test_hooks_are_the_objects_for_all_its_apps(partnerstack: PartnerStack, tmp_path: Path) -> None:
+    """One registration, before or after init_app, counts for every app; other objects have none."""
+    apps = []
+    for name in ("one", "two"):
+        app = Flask(name, instance_path=str(tmp_path / name))
+        app.config.update(PARTNERSTACK_ENGINE="none")
+        (partnerstack if name == "one" else PartnerStack()).init_app(app)
+        apps.append(app)
+    partnerstack.consent(lambda *_: False)
+    three = Flask("three", instance_path=str(tmp_path / "three"))
+    partnerstack.init_app(three)
+
+    landings = [app.test_client().get("/", query_string=LANDING) for app in (*apps, three)]
+    assert [kept(response) is None for response in landings] == [True, False, True]
+
+
+def test_second_consent_is_refused(partnerstack: PartnerStack) -> None:
+    """Of two answers nobody could say which counts."""
+
+    @partnerstack.consent
+    def first(purpose: str, referral: Referral) -> bool:
+        return True
+
+    with pytest.raises(RuntimeError, match="first is registered already"):
+        partnerstack.consent(lambda *_: True)
+
+
+def test_what_has_to_be_awaited_is_refused(partnerstack: PartnerStack) -> None:
+    """A coroutine would count as yes without ever being asked."""
+
+    async def ask(*_: object) -> bool:
+        return True
+
+    for register in (partnerstack.consent, partnerstack.skip_if):
+        for hook in (ask, "ask"):
+            with pytest.raises(TypeError, match="expected a plain function"):
+                register(hook)  # type: ignore[type-var]
+
+
+def test_decorators_return_the_function(partnerstack: PartnerStack) -> None:
+    """What is registered can still be called."""
+    hook: Callable[..., None] = lambda *_: None  # noqa: E731 - the shortest function
+
+    assert partnerstack.consent(hook) is hook
+    assert partnerstack.skip_if(hook) is hook

@@ -1,0 +1,347 @@
+"""What a page is given, as far as a server can tell; the rest is in tests/browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask import render_template_string
+from flask import request
+from flask_admin import Admin
+from flask_admin import AdminIndexView
+from flask_admin import expose
+from flask_talisman import Talisman
+from flask_wtf import CSRFProtect
+from werkzeug.http import parse_cookie
+from werkzeug.test import TestResponse
+
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import Referral
+from flask_partnerstack.capture import decorate_url
+from flask_partnerstack.errors import ConfigurationError
+from flask_partnerstack.referral import read_query
+from flask_partnerstack.snippet.endpoint import LONGEST_QUERY
+from tests.kit import LANDING
+from tests.kit import PARTNER_KEY
+from tests.kit import XID
+
+OURS = "partnerstack_referral"
+CLICK = "/_partnerstack/click"
+SAME = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}
+
+MakeApp = Callable[..., Flask]
+
+
+def rendered(app: Flask, template: str, **context: object) -> str:
+    with app.test_request_context("/", query_string=LANDING):
+        return render_template_string(template, **context)
+
+
+def options(script: str) -> dict[str, object]:
+    """Return what the script is called with."""
+    found = re.search(r"^\}\)\((\{.*\})\);</script>$", script, re.MULTILINE)
+    assert found, script
+    read: dict[str, object] = json.loads(found[1])
+    return read
+
+
+@pytest.fixture
+def app(make_app: MakeApp) -> Flask:
+    return make_app(PUBLIC_KEY="pk_public")
+
+
+# --- the loader ---------------------------------------------------------------------------------
+
+
+def test_loader_has_its_key_and_address(app: Flask, make_app: MakeApp) -> None:
+    """The snippet starts the script from SCRIPT_URL with the public key, and nothing else."""
+    assert options(rendered(app, "{{ partnerstack_snippet() }}")) == {
+        "src": "https://js.partnerstack.com/v1/",
+        "key": "pk_public",
+    }
+    own = make_app(PUBLIC_KEY="pk_public", SCRIPT_URL="https://try.acme.com/pr/js")
+    assert options(rendered(own, "{{ partnerstack_snippet() }}"))["src"] == (
+        "https://try.acme.com/pr/js"
+    )
+
+
+def test_loader_needs_a_public_key(make_app: MakeApp) -> None:
+    """Without PUBLIC_KEY the error names it and where to find one."""
+    with pytest.raises(ConfigurationError, match=r"^PARTNERSTACK_PUBLIC_KEY: .*pk_"):
+        rendered(make_app(), "{{ partnerstack_snippet() }}")
+
+
+def test_no_secret_is_rendered(make_app: MakeApp) -> None:
+    """Neither the token nor the secret key is ever on a page."""
+    app = make_app(PUBLIC_KEY="pk_a", SECRET_KEY="sk_hidden", TOKEN="hidden")
+    page = rendered(app, "{{ partnerstack_snippet(referral=True) }}{{ partnerstack_capture() }}")
+    assert "hidden" not in page
+
+
+@pytest.mark.parametrize("function", ["partnerstack_snippet", "partnerstack_capture"])
+@pytest.mark.parametrize("nonce", ["abc", lambda: "abc"])
+def test_nonce_is_a_text_or_a_callable(app: Flask, function: str, nonce: object) -> None:
+    """A nonce is given as it is, or by what returns it."""
+    template = f"{{{{ {function}(nonce=nonce) }}}}"
+    assert rendered(app, template, nonce=nonce).startswith('<script nonce="abc">')
+
+
+def test_nonce_of_talisman(app: Flask) -> None:
+    """Flask-Talisman's function is given as it is, and the header has the same nonce."""
+    Talisman(
+        app,
+        content_security_policy={"script-src": "'self'"},
+        content_security_policy_nonce_in=["script-src"],
+        force_https=False,
+    )
+    scripts = ("partnerstack_snippet", "partnerstack_capture")
+    template = "".join(f"{{{{ {script}(nonce=csp_nonce) }}}}" for script in scripts)
+    app.add_url_rule("/", "root", lambda: render_template_string(template))
+    answer = app.test_client().get("/")
+    nonces = set(re.findall(r'<script nonce="([^"]+)">', answer.text))
+    assert len(nonces) == 1
+    assert f"'nonce-{nonces.pop()}'" in answer.headers["Content-Security-Policy"]
+
+
+def test_nonce_of_flask_admin(app: Flask) -> None:
+    """The callable that Flask-Admin's own scripts get their nonce from serves the snippet, too."""
+
+    class Start(AdminIndexView):  # type: ignore[misc]  # likewise untyped
+        @expose("/")  # type: ignore[untyped-decorator]  # Flask-Admin ships no types
+        def index(self) -> str:
+            template = "{{ partnerstack_snippet(nonce=admin.csp_nonce_generator) }}"
+            return render_template_string(template, admin=self.admin)
+
+    Admin(app, index_view=Start(), csp_nonce_generator=lambda: "of-this-request")
+    assert '<script nonce="of-this-request">' in app.test_client().get("/admin/").text
+
+
+@pytest.mark.parametrize("nonce", [None, "", lambda: ""])
+def test_no_nonce_is_no_attribute(app: Flask, nonce: object) -> None:
+    """Where there is no policy there is no nonce."""
+    page = rendered(app, "{{ partnerstack_snippet(nonce=nonce) }}", nonce=nonce)
+    assert page.startswith("<script>")
+
+
+def test_nonce_is_escaped(app: Flask) -> None:
+    """Whatever a nonce is, it stays in its attribute."""
+    page = rendered(app, "{{ partnerstack_snippet(nonce=nonce) }}", nonce='"><b>')
+    assert page.startswith('<script nonce="&#34;&gt;&lt;b&gt;">')
+
+
+def test_referral_is_handed_over_on_request(app: Flask) -> None:
+    """The server's referral is on the page when it is asked for, and only then."""
+    page = rendered(app, "{{ partnerstack_snippet(referral=True) }}")
+    assert options(page)["referral"] == {"xid": XID, "partner_key": PARTNER_KEY}
+    assert "referral" not in options(rendered(app, "{{ partnerstack_snippet() }}"))
+
+
+def test_nothing_of_a_link_breaks_out(app: Flask) -> None:
+    """What a link calls its partner stays text, in a script, too."""
+    key = "</script><script>alert(1)</script>"
+    with app.test_request_context("/", query_string={"ps_xid": XID, "gspk": key}):
+        page = render_template_string("{{ partnerstack_snippet(referral=True) }}")
+    assert page.count("<script") == page.count("</script>") == 1
+    assert options(page)["referral"] == {"xid": XID, "partner_key": key}
+
+
+def test_debug_mode_is_told(app: Flask) -> None:
+    """Only in debug mode does the page watch for createSignup."""
+    assert "debug" not in options(rendered(app, "{{ partnerstack_snippet() }}"))
+    app.debug = True
+    assert options(rendered(app, "{{ partnerstack_snippet() }}"))["debug"] is True
+
+
+def test_switched_off_renders_nothing(make_app: MakeApp) -> None:
+    """With ENABLED=False the browser captures nothing either, and templates need no change."""
+    page = "{{ partnerstack_snippet() }}{{ partnerstack_capture() }}"
+    assert rendered(make_app(ENABLED=False), page) == ""
+
+
+# --- the capture script -------------------------------------------------------------------------
+
+
+def test_capture_script_knows_path_and_names(app: Flask, make_app: MakeApp) -> None:
+    """It calls the endpoint where the app has it, for the parameters that carry a click."""
+    assert options(rendered(app, "{{ partnerstack_capture() }}")) == {
+        "path": CLICK,
+        "names": ["ps_xid", "gsxid"],
+    }
+    other = make_app(CAPTURE_PATH="/click", XID_PARAMS="cid")
+    with other.test_request_context("/", environ_overrides={"SCRIPT_NAME": "/shop"}):
+        page = render_template_string("{{ partnerstack_capture() }}")
+    assert options(page) == {"path": "/shop/click", "names": ["cid"]}
+
+
+def test_without_an_endpoint_there_is_no_script(make_app: MakeApp) -> None:
+    """CAPTURE_PATH=None leaves out both."""
+    app = make_app(CAPTURE_PATH=None)
+    assert rendered(app, "{{ partnerstack_capture() }}") == ""
+    assert app.test_client().post(CLICK, data=LANDING, headers=SAME).status_code == 404
+
+
+# --- the endpoint -------------------------------------------------------------------------------
+
+
+def kept(response: TestResponse) -> str | None:
+    lines = [line for line in response.headers.getlist("Set-Cookie") if line.startswith(OURS)]
+    return parse_cookie(lines[0])[OURS] if lines else None
+
+
+def post(app: Flask, body: str = f"?{LANDING}", **headers: str) -> TestResponse:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return app.test_client().post(CLICK, data=body, headers=named or SAME)
+
+
+@pytest.mark.parametrize("body", [f"?{LANDING}", LANDING, f"?a=%ff&amp;ps_xid={XID}"])
+def test_click_in_the_body_is_kept(app: Flask, body: str) -> None:
+    """The page's query string is read as a landing URL's is, and no cache keeps the answer."""
+    response = post(app, body)
+    assert (response.status_code, response.data) == (204, b"")
+    assert (kept(response) or "").startswith(f"v=1&x={XID}")
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("body", ["", "?", "?utm_source=x", "?ps_xid=%3Cscript%3E", "\xff\x00"])
+def test_body_without_a_click_keeps_nothing(app: Flask, body: str) -> None:
+    """Whatever a page posts, it is a click or it is nothing."""
+    response = post(app, body)
+    assert (response.status_code, kept(response)) == (204, None)
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_click_that_is_known_is_no_news(app: Flask) -> None:
+    """A page that the server saw itself costs a call, and changes nothing."""
+    client = app.test_client()
+    client.get("/", query_string=LANDING)
+    assert kept(client.post(CLICK, data=LANDING, headers=SAME)) is None
+
+
+def test_cookies_count_beside_the_body(app: Flask) -> None:
+    """The order of precedence is the same: the URL, then what changed, then ours."""
+    client = app.test_client()
+    client.set_cookie("ps_xid", "script1")
+    assert "&j=script1" in (kept(client.post(CLICK, data=LANDING, headers=SAME)) or "")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site", "Origin": "http://localhost"},
+        {"Sec_Fetch_Site": "none"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://localhost:81"},
+        {"User_Agent": "curl"},
+    ],
+)
+def test_other_origins_are_refused(app: Flask, headers: dict[str, str]) -> None:
+    """Another site's page, and what says of no page that it is ours, keeps nothing."""
+    response = post(app, **headers)
+    assert (response.status_code, kept(response)) == (403, None)
+
+
+@pytest.mark.parametrize("origin", ["http://localhost", "https://localhost"])
+def test_older_browsers_are_known_by_their_origin(app: Flask, origin: str) -> None:
+    """Without fetch metadata the Origin's host counts; TLS may have ended at a proxy."""
+    assert kept(post(app, Origin=origin))
+
+
+def test_long_body_is_refused(app: Flask) -> None:
+    """No more is read than a URL can be long."""
+    assert post(app, "x" * LONGEST_QUERY).status_code == 204
+    assert post(app, "x" * (LONGEST_QUERY + 1)).status_code == 413
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_only_a_post_is_answered(app: Flask, method: str) -> None:
+    """It is one POST and nothing else."""
+    assert app.test_client().open(CLICK, method=method, headers=SAME).status_code == 405
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_csrf_protection_lets_it_through(tmp_path: Path, first: bool) -> None:
+    """Flask-WTF's CSRFProtect exempts it, given to the app before or after, and nothing else."""
+    app = Flask("app", instance_path=str(tmp_path))
+    app.config.update(PARTNERSTACK_ENGINE="none", SECRET_KEY="secret")
+    for extension in (CSRFProtect, PartnerStack) if first else (PartnerStack, CSRFProtect):
+        extension(app)
+    app.add_url_rule("/form", "form", lambda: "", methods=["POST"])
+
+    client = app.test_client()
+    assert kept(client.post(CLICK, data=LANDING, headers=SAME))
+    assert client.post("/form", headers=SAME).status_code == 400
+
+
+def test_endpoint_can_be_limited(app: Flask) -> None:
+    """It is a view with a name, so a rate limiter finds it, and its refusal keeps nothing."""
+    app.view_functions["partnerstack_click"] = lambda: ("slow down", 429)
+    response = post(app)
+    assert (response.status_code, kept(response)) == (429, None)
+
+
+def test_consent_is_asked_of_it(tmp_path: Path) -> None:
+    """The endpoint keeps nothing that a page would not."""
+    partnerstack = PartnerStack()
+    partnerstack.consent(lambda *_: "granted" in request.cookies)
+    app = Flask("consenting", instance_path=str(tmp_path))
+    app.config["PARTNERSTACK_ENGINE"] = "none"
+    partnerstack.init_app(app)
+
+    client = app.test_client()
+    assert kept(client.post(CLICK, data=LANDING, headers=SAME)) is None
+    client.set_cookie("granted", "yes")
+    assert kept(client.post(CLICK, data=LANDING, headers=SAME))
+
+
+# --- links to elsewhere -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "decorated"),
+    [
+        ("https://app.example/", "https://app.example/?{}"),
+        ("https://app.example/a?b=c#d", "https://app.example/a?b=c&{}#d"),
+        ("/signup?next=%2Fx%3Fy", "/signup?next=%2Fx%3Fy&{}"),
+        ("https://app.example/?ps_xid=old1&a=1&ps_partner_key=x", "https://app.example/?a=1&{}"),
+        ("mailto:a@b.example", "mailto:a@b.example"),
+        ("javascript:void(0)", "javascript:void(0)"),
+        ("http://[", "http://["),
+        ("", "?{}"),
+    ],
+)
+def test_url_is_decorated(app: Flask, url: str, decorated: str) -> None:
+    """The click goes into the query; the rest of the URL stays as it is."""
+    click = f"ps_xid={XID}&ps_partner_key=NTQ2YWI1Y2MzNGY4"
+    with app.test_request_context("/", query_string=LANDING):
+        assert decorate_url(url) == decorated.format(click)
+
+
+def test_decorated_url_is_read_back(make_app: MakeApp) -> None:
+    """Whoever is led there has the same click, partner and sub IDs, by the app's own names."""
+    app = make_app(XID_PARAMS="cid", PARTNER_KEY_PARAMS="who")
+    referral = Referral(XID, "Zürich & Söhne?>", None, ("a b", "ü&="), "url")
+    with app.app_context():
+        query = decorate_url("https://app.example/?a=1", referral).partition("?")[2]
+    assert read_query(query, ("cid",), ("who",)) == referral
+
+
+def test_nobody_decorates_nothing(app: Flask) -> None:
+    """Without a click the URL comes back as it was, also for a partner's name alone."""
+    for query in ("", "ps_partner_key=YWRh"):
+        with app.test_request_context("/", query_string=query):
+            assert decorate_url("https://app.example/?ps_xid=theirs") == (
+                "https://app.example/?ps_xid=theirs"
+            )
+
+
+def test_template_decorates(app: Flask) -> None:
+    """In templates it is a filter."""
+    page = rendered(app, "{{ 'https://app.example/' | decorate_url }}")
+    assert page.startswith(f"https://app.example/?ps_xid={XID}&amp;")
