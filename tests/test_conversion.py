@@ -435,5 +435,5 @@ def test_looks_like_email(text: str, expected: bool) -> None:
     ],
 )
 def test_masked(key: str, shown: str) -> None:
-    """In logs an e-mail address is its first letter and host; any other key is whole, and one line."""
+    """In logs an e-mail address is its first letter and host; other keys are whole, on a line."""
     assert masked(key) == shown
