@@ -138,7 +138,7 @@ class Ledger(Deliveries):
             entry = _find(conn, customer_key)
             check_transition(entry.status, Status.PENDING)
             wanted = entries.c.id == entry.id
-            conn.execute(entries.update().where(wanted), _requeued(self._now(conn)))
+            conn.execute(entries.update().where(wanted), _requeued(self.now_in(conn)))
             return claims.fetch(conn, entry.id)
 
     def requeue_all(
@@ -164,7 +164,7 @@ class Ledger(Deliveries):
         if reason is not None:
             wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
         with self._database.write() as conn:
-            return conn.execute(wanted, _requeued(self._now(conn))).rowcount
+            return conn.execute(wanted, _requeued(self.now_in(conn))).rowcount
 
     # --- looking --------------------------------------------------------------------------------
 
