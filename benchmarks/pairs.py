@@ -27,12 +27,12 @@ def compare(
     Returns a benchmark for each, whose n-th value is from the n-th round, in seconds a call.
     """
     for variant in variants.values():
-        _time(variant, loops)
+        time_each(variant, loops)
     values: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, variant in variants.items():
-            values[name].append(_time(variant, loops))
-    return {name: _benchmark(name, found) for name, found in values.items()}
+            values[name].append(time_each(variant, loops))
+    return {name: benchmark(name, found) for name, found in values.items()}
 
 
 def rounds(wanted: int) -> int:
@@ -68,7 +68,8 @@ def machine() -> str:
     )
 
 
-def _time(variant: Variant, loops: int) -> float:
+def time_each(variant: Variant, loops: int) -> float:
+    """Return how many seconds a call takes, on average over ``loops`` calls."""
     gc.collect()
     gc.disable()
     started = time.perf_counter()
@@ -79,6 +80,7 @@ def _time(variant: Variant, loops: int) -> float:
     return elapsed / loops
 
 
-def _benchmark(name: str, values: list[float]) -> pyperf.Benchmark:
+def benchmark(name: str, values: list[float]) -> pyperf.Benchmark:
+    """Return what pyperf makes of some values, in seconds."""
     metadata: dict[str, Any] = {"name": name, "unit": "second"}
     return pyperf.Benchmark([pyperf.Run(values, metadata=metadata, collect_metadata=False)])

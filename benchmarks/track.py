@@ -21,6 +21,7 @@ from flask_partnerstack import track_conversion
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import store
 from flask_partnerstack.ledger import utcnow
+from flask_partnerstack.ledger.tables import entries
 
 ROUNDS, LOOPS = 41, 50
 COOKIE = f"partnerstack_referral=v=1&x=h8pb9E7TZK6YMO&t={int(time.time())}&k=keeganleary8672"
@@ -43,7 +44,7 @@ def bare_insert() -> pairs.Variant:
     def insert() -> None:
         key = next(numbers)
         with database._engine.begin() as conn:
-            conn.execute(store._INSERT, {**row, "customer_key": key, "customer_digest": key})
+            conn.execute(entries.insert(), {**row, "customer_key": key, "customer_digest": key})
 
     return insert
 

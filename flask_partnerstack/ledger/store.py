@@ -35,6 +35,7 @@ from .entry import Attempt
 from .entry import Entry
 from .entry import Status
 from .entry import check_transition
+from .inserting import insert
 from .tables import entries
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Ledger(Deliveries):
         values = _new_row(conversion, now, reason, skipped=skipped)
         try:
             with self._database.write() as conn:
-                (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
+                entry_id = insert(conn, values)
             return Recorded(_entry_from(values, entry_id), new=True)
         except IntegrityError:
             return self._recorded_before(values)
@@ -332,7 +333,6 @@ class Ledger(Deliveries):
         self._database.close()
 
 
-_INSERT = entries.insert()
 _INSERT_OR_NOT = (
     postgresql.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.customer_digest])
 ).returning(entries.c.id)
@@ -353,10 +353,9 @@ def _insert_if_new(conn: Connection, values: Mapping[str, Any]) -> int | None:
         found: int | None = conn.scalar(_INSERT_OR_NOT, values)
         return found
     try:
-        (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
+        return insert(conn, values)
     except IntegrityError:  # of the statement alone
         return None
-    return int(entry_id)
 
 
 def _found_or_revived(conn: Connection, values: Mapping[str, Any]) -> Recorded:

@@ -30,6 +30,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def moment_to_number(moment: datetime) -> int:
+    """Return what the database keeps of a moment."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware moment, kept as whole microseconds since 1970.
 
@@ -41,7 +46,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
         """Return what the database keeps."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else moment_to_number(value)
 
     def process_result_value(self, value: int | None, _dialect: Dialect) -> datetime | None:
         """Return what we work with."""
