@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger
 from sqlalchemy import Connection
 from sqlalchemy import Integer
 from sqlalchemy import Row
+from sqlalchemy import Update
 from sqlalchemy import bindparam
 from sqlalchemy import func
 from sqlalchemy import literal
@@ -35,7 +36,8 @@ _ENTRY_COLUMNS = tuple(entries.c[name] for name in Entry.__dataclass_fields__)
 
 def entry_of(row: Row[Any]) -> Entry:
     """Return the entry in a row of the table."""
-    values = {name: row._mapping[name] for name in Entry.__dataclass_fields__}
+    of = row._mapping
+    values = {name: of[name] for name in Entry.__dataclass_fields__}
     return Entry(**{**values, "status": Status(values["status"])})
 
 
@@ -78,7 +80,8 @@ _COUNTED = _MINE.where(_OURS, _IS_PENDING).values(
 )
 _LEFT = _MINE.where(_OURS)
 _LEFT_DELIVERED = _MINE.where(_OURS | _IS_PENDING)
-_TRIED = attempts.insert()
+_RETURNING = {left: left.returning(*_ENTRY_COLUMNS) for left in (_LEFT, _LEFT_DELIVERED)}
+_TRIED = attempts.insert().inline()  # nobody asks for its id
 _ONE = select(*_ENTRY_COLUMNS).where(entries.c.id == bindparam("entry_id"))
 
 
@@ -146,10 +149,19 @@ def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> En
     check_transition(claim.entry.status, verdict.after)
     left = _LEFT_DELIVERED if verdict.after is Status.DELIVERED else _LEFT
     ours = {"entry_id": claim.entry.id, "held": claim.lease}
-    changed = conn.execute(left, {**ours, **_values(claim, now, verdict)}).rowcount
+    entry = _changed(conn, left, {**ours, **_values(claim, now, verdict)})
     if verdict.attempt is not None:
         write_attempt(conn, claim.entry.id, verdict.attempt, now)
-    return fetch(conn, claim.entry.id) if changed else None
+    return entry
+
+
+def _changed(conn: Connection, change: Update, values: dict[str, Any]) -> Entry | None:
+    """Change one entry and return it; ``None`` when no row was it."""
+    if conn.dialect.update_returning:  # MySQL and MariaDB cannot
+        row = conn.execute(_RETURNING[change], values).one_or_none()
+        return None if row is None else entry_of(row)
+    changed = conn.execute(change, values).rowcount
+    return fetch(conn, values["entry_id"]) if changed else None
 
 
 def _values(claim: Claim, now: datetime, verdict: Verdict) -> dict[str, Any]:
