@@ -179,22 +179,24 @@ def deliver() -> None:
 def worker(concurrency: int | None) -> None:
     """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
 
-    Any number may share a ledger. Stopped, it finishes the sends under way, which takes 30 seconds
-    at most; stopped twice, it ends at once.
+    Any number may share a ledger. Stopped, it finishes what it has claimed, and waits for it 30
+    seconds at most; stopped twice, it ends at once.
     """
     state = get_state()
     _demand_token(state)
+    concurrency = concurrency or state.settings.concurrency
     engine = ThreadEngine(
         state.dispatcher,
-        concurrency=concurrency or state.settings.concurrency,
+        concurrency=concurrency,
         poll=1.0,
         stop_within=DEADLINE.total_seconds(),
+        ahead=concurrency,
     )
     with _until_stopped() as wait:
         engine.wake()
         click.echo(f"Delivering from {state.ledger.location}. Stop with Ctrl-C.")
         wait()
-    click.echo("Finishing the sends under way. Stop again to end at once.")
+    click.echo("Finishing what is claimed. Stop again to end at once.")
     engine.stop()
     click.echo("Stopped.")
 

@@ -30,6 +30,10 @@ class ThreadEngine:
     Started by the first request or nudge, so always after a fork, and never while an app is
     built. No executor: the interpreter joins an executor's threads at exit, for as long as the
     API hangs.
+
+    :param stop_within: seconds that :meth:`stop` waits for what is claimed.
+    :param ahead: how many more to claim than are sent, because claims are cheaper in batches. What
+        was claimed and not begun when a process is killed has to wait until its lease runs out.
     """
 
     def __init__(
@@ -39,11 +43,13 @@ class ThreadEngine:
         concurrency: int,
         poll: float = POLL,
         stop_within: float = STOP_WITHIN,
+        ahead: int = 0,
     ) -> None:
         self._work = work
         self._concurrency = concurrency
         self._poll = poll
         self._stop_within = stop_within
+        self._ahead = ahead
         self._locks: dict[str, threading.Lock] = {}
         self._crew: _Crew | None = None
         self.awake = False
@@ -66,7 +72,7 @@ class ThreadEngine:
             )
             self.awake = True
             return
-        crew = _Crew(self._work, self._concurrency, self._poll)
+        crew = _Crew(self._work, self._concurrency, self._poll, self._ahead)
         try:
             crew.start()
         except RuntimeError as e:  # no more threads here, or the interpreter is on its way out
@@ -99,9 +105,10 @@ class ThreadEngine:
 class _Crew:
     """The threads of one process."""
 
-    def __init__(self, work: Work, size: int, poll: float) -> None:
+    def __init__(self, work: Work, size: int, poll: float, ahead: int) -> None:
         self._work = work
         self._size = size
+        self._ahead = ahead
         self._poll = poll
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._change = threading.Condition()
@@ -146,12 +153,14 @@ class _Crew:
 
     def _wait_until_free(self) -> bool:
         with self._change:
-            self._change.wait_for(lambda: self._stopping or self._busy < self._size)
+            # With a stock, not before it is used up: so it is filled by one claim for many.
+            few = max(self._size - 1, self._ahead)
+            self._change.wait_for(lambda: self._stopping or self._busy <= few)
             self._nudged = False
             return not self._stopping
 
     def _hand_out(self) -> float:
-        free = self._size - self._busy
+        free = self._size + self._ahead - self._busy
         jobs = self._work.take(free)
         for job in jobs:
             self._give(job)
@@ -169,7 +178,7 @@ class _Crew:
     def _give(self, job: Job) -> None:
         with self._change:
             self._busy += 1
-            short = self._busy > self._senders
+            short = self._senders < min(self._busy, self._size)
             self._senders += short
         if short:
             self._spawn(self._send, "partnerstack-sender")

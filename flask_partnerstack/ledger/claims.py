@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
@@ -10,8 +11,10 @@ from typing import Any
 
 from sqlalchemy import BigInteger
 from sqlalchemy import Connection
+from sqlalchemy import Integer
 from sqlalchemy import Row
-from sqlalchemy import Select
+from sqlalchemy import Update
+from sqlalchemy import bindparam
 from sqlalchemy import func
 from sqlalchemy import literal
 from sqlalchemy import or_
@@ -39,8 +42,53 @@ _ENTRY_COLUMNS = tuple(entries.c[name] for name in Entry.__dataclass_fields__)
 
 def entry_of(row: Row[Any]) -> Entry:
     """Return the entry in a row of the table."""
-    values = {name: row._mapping[name] for name in Entry.__dataclass_fields__}
+    of = row._mapping
+    values = {name: of[name] for name in Entry.__dataclass_fields__}
     return Entry(**{**values, "status": Status(values["status"])})
+
+
+# --- statements, built once: building one costs SQLAlchemy more than running it ------------------
+
+_NOW = bindparam("now", type_=Moment)
+_IS_DUE = (entries.c.due_at <= _NOW) & ~went_away
+_DUE = (
+    select(entries)
+    .where(_IS_DUE)
+    .order_by(entries.c.due_at)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_DUE_ONE = (
+    select(entries)
+    .where(entries.c.id == bindparam("entry_id"), _IS_DUE)
+    .with_for_update(skip_locked=True)
+)
+_IDLE = entries.c.lease.is_(None) & (entries.c.unclear == 0) & entries.c.due_at.is_not(None)
+_WAITING = (
+    select(entries)
+    .where(entries.c.status == Status.PENDING.value, _IDLE | _IS_DUE, ~went_away)
+    .order_by(entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_TAKEN = entries.update().where(entries.c.id.in_(bindparam("ids", expanding=True)))
+_OURS = entries.c.lease == bindparam("held")
+_IS_PENDING = entries.c.status == Status.PENDING.value
+_MINE = entries.update().where(entries.c.id == bindparam("entry_id"))
+_COUNTED = _MINE.where(_OURS, _IS_PENDING).values(
+    attempts=entries.c.attempts + 1,
+    first_attempt_at=func.coalesce(entries.c.first_attempt_at, _NOW),
+    attempted_at=_NOW,
+    sending_at=_NOW,
+    due_at=bindparam("lease_ends", type_=Moment),
+    scheduled_at=_NOW,
+    missing=0,
+)
+_LEFT = _MINE.where(_OURS)
+_LEFT_DELIVERED = _MINE.where(_OURS | _IS_PENDING)
+_RETURNING = {left: left.returning(*_ENTRY_COLUMNS) for left in (_LEFT, _LEFT_DELIVERED)}
+_TRIED = attempts.insert().inline()  # nobody asks for its id
+_ONE = select(*_ENTRY_COLUMNS).where(entries.c.id == bindparam("entry_id"))
 
 
 def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
@@ -49,14 +97,12 @@ def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list
     Two claimers never get the same one: SQLite's write lock is held from the transaction's
     beginning, other databases lock the rows and skip those that are locked.
     """
-    due = select(entries).where(entries.c.due_at <= now, ~went_away)
-    return _take(conn, due.order_by(entries.c.due_at).limit(limit), now, lease)
+    return _take(conn, conn.execute(_DUE, {"now": now, "most": limit}).all(), now, lease)
 
 
 def claim_one(conn: Connection, entry_id: int, now: datetime, lease: timedelta) -> list[Claim]:
     """Take this entry for as long as ``lease``, when it is due and in nobody's hands."""
-    due = select(entries).where(entries.c.id == entry_id, entries.c.due_at <= now)
-    return _take(conn, due, now, lease)
+    return _take(conn, conn.execute(_DUE_ONE, {"now": now, "entry_id": entry_id}).all(), now, lease)
 
 
 def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim]:
@@ -64,25 +110,17 @@ def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim
 
     But one that may have been taken keeps its time, and one in somebody's hands is left there.
     """
-    idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & entries.c.due_at.is_not(None)
-    waiting = (
-        select(entries)
-        .where(entries.c.status == Status.PENDING.value, idle | (entries.c.due_at <= now))
-        .where(~went_away)
-        .order_by(entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
-        .limit(1)
-    )
-    return _take(conn, waiting, now, lease)
+    return _take(conn, conn.execute(_WAITING, {"now": now}).all(), now, lease)
 
 
-def _take(conn: Connection, wanted: Select[Any], now: datetime, lease: timedelta) -> list[Claim]:
-    rows = conn.execute(wanted.with_for_update(skip_locked=True)).all()
+def _take(
+    conn: Connection, rows: Sequence[Row[Any]], now: datetime, lease: timedelta
+) -> list[Claim]:
     token = secrets.token_hex(16)
     ids = [row.id for row in rows]
     if ids:
-        taken = entries.update().where(entries.c.id.in_(ids))
         values = {"lease": token, "due_at": now + lease, "scheduled_at": now}
-        conn.execute(taken, values)
+        conn.execute(_TAKEN, {"ids": ids, **values})
     return [_claim_of(row, token) for row in rows]
 
 
@@ -104,21 +142,8 @@ def count_attempt(conn: Connection, claim: Claim, now: datetime, lease: timedelt
 
     ``False``: the lease is somebody else's by now, and nothing may be sent.
     """
-    counted = (
-        entries.update()
-        .where(entries.c.id == claim.entry.id, entries.c.lease == claim.lease)
-        .where(entries.c.status == Status.PENDING.value)
-        .values(
-            attempts=entries.c.attempts + 1,
-            first_attempt_at=func.coalesce(entries.c.first_attempt_at, literal(now, Moment)),
-            attempted_at=now,
-            sending_at=now,
-            due_at=now + lease,
-            scheduled_at=now,
-            missing=0,
-        )
-    )
-    return conn.execute(counted).rowcount == 1
+    counted = {"entry_id": claim.entry.id, "held": claim.lease, "lease_ends": now + lease}
+    return conn.execute(_COUNTED, {**counted, "now": now}).rowcount == 1
 
 
 def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> Entry | None:
@@ -128,17 +153,24 @@ def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> En
     PartnerStack took it, and whoever has it now must not send it again.
     """
     check_transition(claim.entry.status, verdict.after)
-    ours = entries.c.lease == claim.lease
-    if verdict.after is Status.DELIVERED:
-        ours = ours | (entries.c.status == Status.PENDING.value)
-    mine = entries.update().where(entries.c.id == claim.entry.id, ours)
-    changed = conn.execute(mine, _values(claim, now, verdict)).rowcount
-    after = fetch(conn, claim.entry.id)
+    left = _LEFT_DELIVERED if verdict.after is Status.DELIVERED else _LEFT
+    ours = {"entry_id": claim.entry.id, "held": claim.lease}
+    entry = _changed(conn, left, {**ours, **_values(claim, now, verdict)})
     if verdict.attempt is not None:
+        is_known = (entry or fetch(conn, claim.entry.id)).customer_key
         # The answer to somebody who was erased meanwhile is not kept.
-        kept = verdict.attempt if after.customer_key else replace(verdict.attempt, answer="")
+        kept = verdict.attempt if is_known else replace(verdict.attempt, answer="")
         write_attempt(conn, claim.entry.id, kept, now)
-    return after if changed else None
+    return entry
+
+
+def _changed(conn: Connection, change: Update, values: dict[str, Any]) -> Entry | None:
+    """Change one entry and return it; ``None`` when no row was it."""
+    if conn.dialect.update_returning:  # MySQL and MariaDB cannot
+        row = conn.execute(_RETURNING[change], values).one_or_none()
+        return None if row is None else entry_of(row)
+    changed = conn.execute(change, values).rowcount
+    return fetch(conn, values["entry_id"]) if changed else None
 
 
 def _values(claim: Claim, now: datetime, verdict: Verdict) -> dict[str, Any]:
@@ -185,7 +217,7 @@ def is_ahead(conn: Connection, now: datetime, skew: timedelta) -> bool:
 def write_attempt(conn: Connection, entry_id: int, attempt: Attempt, now: datetime) -> None:
     """Add one line to an entry's trail."""
     conn.execute(
-        attempts.insert(),
+        _TRIED,
         {
             "entry_id": entry_id,
             "at": now,
@@ -199,7 +231,7 @@ def write_attempt(conn: Connection, entry_id: int, attempt: Attempt, now: dateti
 
 def fetch(conn: Connection, entry_id: int) -> Entry:
     """Return one entry by its id, which is known to be there."""
-    return entry_of(conn.execute(select(*_ENTRY_COLUMNS).where(entries.c.id == entry_id)).one())
+    return entry_of(conn.execute(_ONE, {"entry_id": entry_id}).one())
 
 
 def read_trail(conn: Connection, entry_id: int) -> list[Attempt]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection
+from sqlalchemy import bindparam
 from sqlalchemy import select
 
 from .tables import facts
 
 _HOLD = "hold"
+_FACT = select(facts.c.value).where(facts.c.name == bindparam("name"))
 
 
 def read_fact(conn: Connection, name: str) -> str | None:
     """Return a fact, or ``None`` when it was never written or is gone."""
-    value: str | None = conn.scalar(select(facts.c.value).where(facts.c.name == name))
+    value: str | None = conn.scalar(_FACT, {"name": name})
     return value
 
 

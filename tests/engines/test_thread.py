@@ -91,6 +91,30 @@ def test_sends_at_once_are_bounded(work: Work, engine: ThreadEngine) -> None:
     together.wait(PATIENCE)
 
 
+def test_a_stock_is_claimed_at_once(work: Work) -> None:
+    """Three ahead of two: the first claim takes five, two are sent, and no third."""
+    engine = ThreadEngine(work, concurrency=2, poll=3600.0, ahead=3)
+    go_on, running, most = threading.Event(), threading.Semaphore(0), threading.Semaphore(2)
+    done = threading.Semaphore(0)
+
+    def job() -> None:
+        assert most.acquire(blocking=False)
+        running.release()
+        go_on.wait(PATIENCE)
+        most.release()
+        done.release()
+
+    work.jobs = [job] * 9
+    engine.nudge()
+    for _ in range(2):
+        assert running.acquire(timeout=PATIENCE)
+    assert len(work.jobs) == 4
+    go_on.set()
+    for _ in range(9):
+        assert done.acquire(timeout=PATIENCE)
+    engine.stop()
+
+
 def test_a_job_that_raises_stops_nothing(
     work: Work, engine: ThreadEngine, caplog: pytest.LogCaptureFixture
 ) -> None:

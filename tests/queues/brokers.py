@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 60.0
+PATIENCE = 300.0  # a RabbitMQ on a busy machine takes a minute to start
 
 #: The commands that start them, and the environment variables that name others.
 REDIS = ("PARTNERSTACK_TEST_REDIS", "redis-server")
