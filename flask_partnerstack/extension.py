@@ -9,6 +9,7 @@ from datetime import datetime
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from typing import Final
 
 import click
 from flask import Blueprint
@@ -55,7 +56,7 @@ from .wire import Client
 from .wire import HTTPTransport
 from .wire import Transport
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: What one send may take while a request waits for it, so that it is settled before the request
 #: walks away.

@@ -9,12 +9,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from typing import Final
 
 from .. import forks
 from .base import Job
 from .base import Work
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: Seconds between two looks at the ledger when nobody nudges: the safety net, which finds what
 #: a killed process left behind.

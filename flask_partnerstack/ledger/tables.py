@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
+from typing import Final
 
 from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
@@ -70,9 +71,9 @@ def _mysql_now(_element: CurrentMoment, _compiler: SQLCompiler, **_options: obje
     return "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 
 
-metadata = MetaData()
+metadata: Final = MetaData()
 
-entries = Table(
+entries: Final = Table(
     "partnerstack_entry",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
@@ -119,7 +120,7 @@ Index(
     postgresql_where=entries.c.due_at.is_not(None),
 )
 
-attempts = Table(
+attempts: Final = Table(
     "partnerstack_attempt",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
@@ -132,7 +133,7 @@ attempts = Table(
 )
 
 #: Facts about the ledger itself, by name: its schema version for one.
-facts = Table(
+facts: Final = Table(
     "partnerstack_fact",
     metadata,
     Column("name", String(64), primary_key=True),
