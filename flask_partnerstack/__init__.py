@@ -6,9 +6,9 @@ The house, from roof to ground. A file imports only from lower floors::
         the developer's kit: your app before a PartnerStack that is not there
     extension | cli
         PartnerStack; the flask partnerstack commands
-    signup | snippet | sandbox | doctor | dashboard | metrics | _db
+    signup | snippet | sandbox | doctor | dashboard | metrics | _db | celery | rq
         the decorator; what a page is given; a fake PartnerStack; is it set up right? the
-        operator's page; Prometheus; the app's own database
+        operator's page; Prometheus; the app's own database; its task queue
     capture | tracking | verification
         request → g → cookie; conversion → ledger → nudge; is a customer known there?
     _visit

@@ -6,11 +6,12 @@ Found through the ``flask.commands`` entry point, without the app doing anything
 from __future__ import annotations
 
 import signal
-import threading
+import socket
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from functools import wraps
 from typing import ParamSpec
 from typing import TypeVar
@@ -30,6 +31,7 @@ from .ledger import Pause
 from .ledger import Status
 from .sandbox import SandboxSettings
 from .sandbox import serve
+from .settings import DEADLINE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -168,16 +170,24 @@ def deliver() -> None:
 @click.option("--concurrency", type=click.IntRange(1, 64), help="Sends at once.")
 @_command
 def worker(concurrency: int | None) -> None:
-    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM)."""
+    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
+
+    Any number may share a ledger. Stopped, it finishes the sends under way, which takes 30 seconds
+    at most; stopped twice, it ends at once.
+    """
     state = get_state()
     _demand_token(state)
     engine = ThreadEngine(
-        state.dispatcher, concurrency=concurrency or state.settings.concurrency, poll=1.0
+        state.dispatcher,
+        concurrency=concurrency or state.settings.concurrency,
+        poll=1.0,
+        stop_within=DEADLINE.total_seconds(),
     )
-    with _until_stopped() as stopped:
+    with _until_stopped() as wait:
         engine.wake()
         click.echo(f"Delivering from {state.ledger.location}. Stop with Ctrl-C.")
-        stopped.wait()
+        wait()
+    click.echo("Finishing the sends under way. Stop again to end at once.")
     engine.stop()
     click.echo("Stopped.")
 
@@ -237,16 +247,24 @@ def _demand_token(state: State) -> None:
 
 
 @contextmanager
-def _until_stopped() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C and SIGTERM set."""
-    stopped = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in signals}
+def _until_stopped() -> Iterator[Callable[[], object]]:
+    """Yield what waits for Ctrl-C or SIGTERM."""
+    # Whatever a handler in Python sets, a signal may come just before the wait for it begins, and
+    # is then seen when the wait is over. The interpreter's own writes a byte at once:
+    # https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno())
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
-        yield stopped
+        yield partial(reader.recv, 1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        reader.close()
+        writer.close()
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

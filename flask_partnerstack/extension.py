@@ -33,6 +33,7 @@ from .dispatcher import Outcome
 from .engines import Engine
 from .engines import InlineEngine
 from .engines import NoEngine
+from .engines import PublishingEngine
 from .engines import RequestEngine
 from .engines import ThreadEngine
 from .engines import threads_stand_still
@@ -193,20 +194,48 @@ class PartnerStack:
             place=place,
             ledger=ledger,
             dispatcher=dispatcher,
-            engine=_ENGINES[engine](settings, dispatcher),
+            engine=_ENGINES[engine](app, settings, dispatcher),
             clock=clock,
             hooks=self._hooks,
             rebuild=partial(self._build, app, db=db),
         )
 
 
-_ENGINES: Mapping[str, Callable[[Settings, Dispatcher], Engine]] = {
-    "thread": lambda settings, work: ThreadEngine(work, concurrency=settings.concurrency),
-    "inline": lambda _settings, work: InlineEngine(work),
-    "none": lambda _settings, _work: NoEngine(),
-    "request": lambda _settings, work: RequestEngine(work, longest=INLINE_DEADLINE.total_seconds()),
+def _by_celery(app: Flask, _settings: Settings, _work: Dispatcher) -> Engine:
+    try:
+        from .celery import connect
+    except ModuleNotFoundError as e:
+        raise _without_extra("celery") from e
+    return PublishingEngine(partial(connect, app))
+
+
+def _by_rq(app: Flask, _settings: Settings, _work: Dispatcher) -> Engine:
+    try:
+        from .rq import connect
+    except ModuleNotFoundError as e:
+        raise _without_extra("rq") from e
+    return PublishingEngine(partial(connect, app))
+
+
+def _without_extra(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        "PARTNERSTACK_ENGINE",
+        f"\"{name}\" needs what is not installed here: pip install 'Flask-PartnerStack[{name}]'.",
+    )
+
+
+_ENGINES: Mapping[str, Callable[[Flask, Settings, Dispatcher], Engine]] = {
+    "thread": lambda _app, settings, work: ThreadEngine(work, concurrency=settings.concurrency),
+    "inline": lambda _app, _settings, work: InlineEngine(work),
+    "none": lambda _app, _settings, _work: NoEngine(),
+    "celery": _by_celery,
+    "rq": _by_rq,
+    "request": lambda _app, _settings, work: RequestEngine(
+        work, longest=INLINE_DEADLINE.total_seconds()
+    ),
 }
 _IN_REQUESTS = ("inline", "request")
+_ELSEWHERE = ("celery", "rq")
 
 
 def _engine_name(settings: Settings) -> str:
@@ -315,6 +344,12 @@ def _say(state: State) -> None:
             "views and signups deliver, and wait for it, 3 s at most. Start uWSGI with "
             "--enable-threads, or keep flask partnerstack worker running and set "
             'PARTNERSTACK_ENGINE to "none".'
+        )
+    if state.settings.engine in _ELSEWHERE and state.place.path is not None:
+        log.warning(
+            'PARTNERSTACK_ENGINE is "%s" and the ledger is a file: only workers on this machine '
+            "that share it can deliver. Set PARTNERSTACK_LEDGER_URL to a database.",
+            state.settings.engine,
         )
     if not state.place.lasts():
         log.warning(

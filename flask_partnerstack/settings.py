@@ -327,8 +327,10 @@ class Settings:
         "Any SQLAlchemy URL. Absent: the SQLite file partnerstack.db in the instance folder.",
         secret=True,
     )
-    engine: Literal["thread", "inline", "none"] = _key(
-        "thread", _choice("thread", "inline", "none"), "Who runs a pass over what is due."
+    engine: Literal["thread", "inline", "celery", "rq", "none"] = _key(
+        "thread",
+        _choice("thread", "inline", "celery", "rq", "none"),
+        "Who runs a pass over what is due.",
     )
     concurrency: int = _key(4, _whole(1, 64), "Sends at once per process.")
     attribution: Literal["last", "first"] = _key(

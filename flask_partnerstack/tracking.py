@@ -243,7 +243,7 @@ def _announce_pending(state: State, app: Flask, parked: str | None, entry: Entry
     if parked is not None:
         log.warning("Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.", entry.id)
     signals.send(signals.conversion_recorded, app, entry=entry)
-    state.engine.nudge()
+    state.engine.nudge(entry.id)
 
 
 def _warn_of_email(state: State, customer_key: str) -> None:

@@ -293,7 +293,7 @@ def test_a_worker_delivers_until_it_is_stopped(tmp_path: Path, number: int) -> N
             pass
         worker.send_signal(number)
         assert worker.wait(30) == 0
-        assert worker.stdout.read() == "Stopped.\n"
+        assert worker.stdout.read().endswith("Stopped.\n")
         worker.stdout.close()
         state.engine.stop()
         state.ledger.close()

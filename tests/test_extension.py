@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -179,6 +180,28 @@ def test_a_bad_value_stops_the_start(make_app: MakeApp, key: str, value: str) ->
     """The error comes from ``init_app`` and names the key as it was typed."""
     with pytest.raises(ConfigurationError, match=f"PARTNERSTACK_{key}"):
         make_app(**{key: value})
+
+
+@pytest.mark.parametrize("queue", ["celery", "rq"])
+def test_a_queue_that_is_not_installed_stops_the_start(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, queue: str
+) -> None:
+    """The error names the key and the extra to install."""
+    monkeypatch.delitem(sys.modules, f"flask_partnerstack.{queue}", raising=False)
+    monkeypatch.setitem(sys.modules, queue, None)
+    with pytest.raises(ConfigurationError, match=rf"PARTNERSTACK_ENGINE.*\[{queue}\]"):
+        make_app(ENGINE=queue)
+
+
+def test_a_queue_beside_a_ledger_in_a_file_is_warned_of(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker on another machine would look into a file of its own, and find nothing."""
+    make_app(ENGINE="celery")
+    assert "Set PARTNERSTACK_LEDGER_URL to a database." in caplog.text
+    caplog.clear()
+    make_app(ENGINE="celery", LEDGER_URL="postgresql+psycopg://app@127.0.0.1/ledger")
+    assert "LEDGER_URL" not in caplog.text
 
 
 def test_an_instance_folder_that_cannot_be_stops_the_start(tmp_path: Path) -> None:

@@ -70,9 +70,23 @@ def test_loader_has_its_key_and_address(app: Flask, make_app: MakeApp) -> None:
 
 
 def test_loader_needs_a_public_key(make_app: MakeApp) -> None:
-    """Without PUBLIC_KEY the error names it and where to find one."""
-    with pytest.raises(ConfigurationError, match=r"^PARTNERSTACK_PUBLIC_KEY: .*pk_"):
-        rendered(make_app(), "{{ partnerstack_snippet() }}")
+    """Without PUBLIC_KEY the error names it and where to find one, while one develops."""
+    for mode in ("DEBUG", "TESTING"):
+        app = make_app()
+        app.config[mode] = True
+        with pytest.raises(ConfigurationError, match=r"^PARTNERSTACK_PUBLIC_KEY: .*pk_"):
+            rendered(app, "{{ partnerstack_snippet() }}")
+
+
+def test_page_in_production_does_not_fail(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In production a missing key costs the script, once loudly, and no page."""
+    app = make_app()
+    for _ in range(2):
+        assert rendered(app, "Hello{{ partnerstack_snippet() }}") == "Hello"
+    said = [r.levelname for r in caplog.records if "PARTNERSTACK_PUBLIC_KEY: " in r.getMessage()]
+    assert said == ["ERROR"]
 
 
 def test_no_secret_is_rendered(make_app: MakeApp) -> None:

@@ -78,14 +78,19 @@ class Dispatcher:
 
         :raises LedgerUnavailable: the ledger cannot be read or written.
         """
-        outlook = self._ledger.outlook()
-        if self._settings.token is None:
-            self._note_no_token(outlook)
-            return []
-        if outlook.pause is not None:
-            return self._take_probe(outlook.pause)
-        claimed = self._ledger.claim(limit) if outlook.due_in == 0.0 else []
-        return [partial(self._deal_with, claim) for claim in claimed]
+        return self._take(partial(self._ledger.claim, limit))
+
+    def deliver(self, entry_id: int) -> bool:
+        """Deal with this entry, when it is due and in nobody's hands; say whether it was.
+
+        While delivery is paused that may be another one: the next to see whether it works again.
+
+        :raises LedgerUnavailable: the ledger cannot be read or written.
+        """
+        jobs = self._take(partial(self._ledger.claim_one, entry_id))
+        for job in jobs:
+            job()
+        return bool(jobs)
 
     def next_due(self) -> float | None:
         """Return the seconds until there is something to do: 0 for now, ``None`` for never.
@@ -109,6 +114,16 @@ class Dispatcher:
             jobs[0]()
             done += 1
         return done
+
+    def _take(self, claim: Callable[[], list[Claim]]) -> list[Callable[[], object]]:
+        outlook = self._ledger.outlook()
+        if self._settings.token is None:
+            self._note_no_token(outlook)
+            return []
+        if outlook.pause is not None:
+            return self._take_probe(outlook.pause)
+        claimed = claim() if outlook.due_in == 0.0 else []
+        return [partial(self._deal_with, claim) for claim in claimed]
 
     # --- pauses ---------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ An engine decides when a pass runs, and how many at once. It knows neither Flask
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Protocol
@@ -37,8 +39,8 @@ class Engine(Protocol):
     def wake(self) -> None:
         """A process serves its first request: start what must be started, after any fork."""
 
-    def nudge(self) -> None:
-        """Something is due."""
+    def nudge(self, entry_id: int | None = None, /) -> None:
+        """Something is due: this entry, when it is known which."""
 
     def stop(self) -> None:
         """The process ends: stop within 2 seconds, and leave the rest to the ledger."""
@@ -52,8 +54,20 @@ class NoEngine:
     def wake(self) -> None:
         """Do nothing."""
 
-    def nudge(self) -> None:
+    def nudge(self, _entry_id: int | None = None, /) -> None:
         """Do nothing: whoever runs the passes looks for itself."""
 
     def stop(self) -> None:
         """Do nothing."""
+
+
+def stop_at_exit(engine: Engine) -> None:
+    """Stop ``engine`` when the process ends, if it still lives then."""
+    # Weakly, so that an app that is dropped is not kept until the process ends.
+    reference = weakref.ref(engine)
+
+    def stop() -> None:
+        if (living := reference()) is not None:
+            living.stop()
+
+    atexit.register(stop)

@@ -34,7 +34,7 @@ class InlineEngine:
     def wake(self) -> None:
         """Do nothing: there is no thread to start."""
 
-    def nudge(self) -> None:
+    def nudge(self, _entry_id: int | None = None, /) -> None:
         """Deal with what is due now."""
         deadline = time.monotonic() + self._patience
         worker = threading.Thread(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Final
 
 from .. import forks
 from .base import Job
 from .base import Work
+from .base import stop_at_exit
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -34,15 +33,23 @@ class ThreadEngine:
     API hangs.
     """
 
-    def __init__(self, work: Work, *, concurrency: int, poll: float = POLL) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        concurrency: int,
+        poll: float = POLL,
+        stop_within: float = STOP_WITHIN,
+    ) -> None:
         self._work = work
         self._concurrency = concurrency
         self._poll = poll
+        self._stop_within = stop_within
         self._locks: dict[str, threading.Lock] = {}
         self._crew: _Crew | None = None
         self.awake = False
         forks.watch(self)
-        _stop_at_exit(self)
+        stop_at_exit(self)
 
     def wake(self) -> None:
         """Start the scheduling thread, unless it runs."""
@@ -68,17 +75,17 @@ class ThreadEngine:
         else:
             self._crew, self.awake = crew, True
 
-    def nudge(self) -> None:
+    def nudge(self, _entry_id: int | None = None, /) -> None:
         """Something is due: look at once."""
         self.wake()
         if self._crew is not None:
             self._crew.nudge()
 
     def stop(self) -> None:
-        """Take nothing more, and wait up to 2 seconds for sends under way."""
+        """Take nothing more, and wait for sends under way: 2 seconds, or as long as told."""
         crew, self._crew, self.awake = self._crew, None, False
         if crew is not None:
-            crew.stop(STOP_WITHIN)
+            crew.stop(self._stop_within)
 
     def before_fork(self) -> None:
         """Nothing to let go: threads do not cross a fork."""
@@ -88,17 +95,6 @@ class ThreadEngine:
         self._locks = {}
         self._crew = None
         self.awake = False
-
-
-def _stop_at_exit(engine: ThreadEngine) -> None:
-    # Weakly, so that an app that is dropped is not kept until the process ends.
-    reference = weakref.ref(engine)
-
-    def stop() -> None:
-        if (living := reference()) is not None:
-            living.stop()
-
-    atexit.register(stop)
 
 
 class _Crew:

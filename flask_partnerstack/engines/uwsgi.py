@@ -62,7 +62,7 @@ class RequestEngine:
         """Deal with what an earlier process left, or what has come to be due since."""
         self.nudge()
 
-    def nudge(self) -> None:
+    def nudge(self, _entry_id: int | None = None, /) -> None:
         """Deal with what is due now."""
         self._inline.nudge()
         self._look_at = time.monotonic() + self._pause()

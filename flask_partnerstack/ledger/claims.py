@@ -48,6 +48,12 @@ def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list
     return _take(conn, due, now, lease)
 
 
+def claim_one(conn: Connection, entry_id: int, now: datetime, lease: timedelta) -> list[Claim]:
+    """Take this entry for as long as ``lease``, when it is due and in nobody's hands."""
+    due = select(entries).where(entries.c.id == entry_id, entries.c.due_at <= now)
+    return _take(conn, due, now, lease)
+
+
 def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim]:
     """Take the pending entry that was not tried for the longest time, due or not.
 

@@ -147,6 +147,11 @@ class Deliveries:
         with self._database.write() as conn:
             return claims.claim(conn, self._now(conn), limit, self._lease)
 
+    def claim_one(self, entry_id: int) -> list[Claim]:
+        """Take this entry under a lease; none when it is not due, or in somebody's hands."""
+        with self._database.write() as conn:
+            return claims.claim_one(conn, entry_id, self._now(conn), self._lease)
+
     def age(self, claim: Claim) -> timedelta:
         """Return how long ago a claimed entry was first sent, pauses left out."""
         now = self.now()

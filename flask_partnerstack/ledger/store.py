@@ -214,6 +214,11 @@ class Ledger(Deliveries):
             wanted = select(entries.c.payload).where(entries.c.id == entry.id)
             return Conversion.loads(conn.scalars(wanted).one())
 
+    def has(self, entry_id: int) -> bool:
+        """Say whether there is an entry with this id."""
+        with self._database.read() as conn:
+            return conn.scalar(select(entries.c.id).where(entries.c.id == entry_id)) is not None
+
     def trail(self, entry: Entry) -> list[Attempt]:
         """Return every attempt at an entry, oldest first."""
         with self._database.read() as conn:

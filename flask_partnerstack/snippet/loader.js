@@ -27,9 +27,11 @@
       return create && create.apply(this, arguments);
     };
   }
+  var called = false;
   function call_init() {
-    if (typeof w.growsumoInit === "function") w.growsumoInit();
-    else if (d.readyState === "loading") d.addEventListener("DOMContentLoaded", call_init, {once: true});
+    if (called || typeof w.growsumoInit !== "function") return;
+    called = true;
+    w.growsumoInit();
   }
   var s = d.createElement("script");
   s.async = true;
@@ -49,6 +51,8 @@
     } catch (error) {
       return fail("the script was loaded from " + o.src + " and could not be started.", error);
     }
+    d.addEventListener("DOMContentLoaded", call_init);
+    w.addEventListener("load", call_init);
     call_init();
   };
   (d.head || d.documentElement).appendChild(s);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,14 @@ from flask import json
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from .._state import State
 from .._state import get_state
 from .._visit import current_visit
 from ..errors import ConfigurationError
 from ..settings import PREFIX
 from .endpoint import ENDPOINT
+
+log = logging.getLogger("flask_partnerstack")
 
 Nonce = str | Callable[[], str] | None
 
@@ -32,17 +36,15 @@ def partnerstack_snippet(*, nonce: Nonce = None, referral: bool = False) -> Mark
     :param nonce: of the page's Content-Security-Policy, or what returns it, so that
         Flask-Talisman's ``csp_nonce`` can be given as it is.
     :param referral: give the page our referral, as ``growsumo.data.xid`` and ``.partner_key``.
-    :raises ConfigurationError: there is no ``PUBLIC_KEY``.
+    :raises ConfigurationError: there is no ``PUBLIC_KEY``; in debug mode and in tests. In
+        production that is an ERROR in the log, and no page fails for it.
     """
-    settings = get_state().settings
+    state = get_state()
+    settings = state.settings
     if not settings.enabled:
         return Markup()
     if settings.public_key is None:
-        raise ConfigurationError(
-            f"{PREFIX}PUBLIC_KEY",
-            "partnerstack_snippet() starts PartnerStackJS with it: expected the key that begins "
-            "with pk_, from PartnerStack's Settings → Integrations.",
-        )
+        return _without_key(state)
     options: dict[str, Any] = {"src": settings.script_url, "key": settings.public_key}
     if current_app.debug:
         options["debug"] = True
@@ -65,6 +67,19 @@ def partnerstack_capture(*, nonce: Nonce = None) -> Markup:
         return Markup()
     path = current_app.url_for(ENDPOINT)  # with the prefix under which the app is mounted
     return _script("capture.js", {"path": path, "names": settings.xid_params}, nonce)
+
+
+def _without_key(state: State) -> Markup:
+    error = ConfigurationError(
+        f"{PREFIX}PUBLIC_KEY",
+        "partnerstack_snippet() starts PartnerStackJS with it: expected the key that begins "
+        "with pk_, from PartnerStack's Settings → Integrations.",
+    )
+    if current_app.debug or current_app.testing:
+        raise error
+    if state.once.first("snippet without a key"):
+        log.error("%s", error)
+    return Markup()
 
 
 def _referral() -> dict[str, str]:

@@ -42,8 +42,8 @@ def site(make_site: MakeSite) -> Site:
 @pytest.mark.parametrize("answer", ["", "no"])
 def test_no_consent_no_cookie(site: Site, sandbox: Sandbox, visitor: Visitor, answer: str) -> None:
     """Not asked, or refused: no cookie of ours, and the click serves its own page."""
-    cookies = [{"name": "consent", "value": answer, "url": site.url()}] if answer else []
-    visitor.context.add_cookies(cookies)  # type: ignore[arg-type]  # a typed dict of theirs
+    if answer:
+        visitor.plant(name="consent", value=answer, url=site.url())
     visitor.go_and_be_captured(sandbox.link("ada", site.url()))
     assert "friend of ada" in visitor.text()
     visitor.go(site.url("/pricing"))

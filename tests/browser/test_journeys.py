@@ -239,7 +239,7 @@ def building_public(*parts: str) -> Callable[[Flask, PartnerStack], None]:
     return build
 
 
-@pytest.mark.parametrize("parts", [["capture"], ["snippet"], ["capture", "snippet"]])
+@pytest.mark.parametrize("parts", [["capture"], ["snippet"]])
 def test_cached_landing_page(
     make_site: MakeSite,
     cached: Callable[[Site], Site],

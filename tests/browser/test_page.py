@@ -86,7 +86,7 @@ def test_init_hook_is_called_wherever_it_is(
 ) -> None:
     """growsumoInit() is honoured before the snippet, after it, and in a script that comes late."""
     hook = "<script>var calls = 0; function growsumoInit() { calls++; }</script>"
-    late = '<script src="/hook.js" defer></script>'
+    late = '<script src="/hook.js" defer></script>'  # runs when the page is parsed, or later
     before, after = {"head": (hook, ""), "body": ("", hook), "deferred": ("", late)}[place]
     template = f"<!doctype html>{before}{{{{ partnerstack_snippet() }}}}<p>Hello</p>{after}"
 

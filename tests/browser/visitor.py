@@ -113,6 +113,11 @@ class Visitor:
         """Return what the page says."""
         return self.page.inner_text("body")
 
+    def plant(self, **cookie: str) -> None:
+        """Put a cookie into the jar, as a script or another server would."""
+        jar: Any = self.context
+        jar.add_cookies([cookie])
+
     def cookies(self) -> dict[str, str]:
         """Return every cookie in the browser's jar."""
         return {c["name"]: c["value"] for c in self.context.cookies()}

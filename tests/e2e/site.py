@@ -1,7 +1,8 @@
 """A small site in a process of its own, configured by its environment.
 
 ``python -m tests.e2e.site`` prints its URL and serves until it is stopped. ``SITE_INSTANCE`` is
-its instance folder, ``SITE_HOURS_AHEAD`` moves its clock, ``SITE_BARE`` leaves the extension out.
+its instance folder, ``SITE_HOURS_AHEAD`` moves its clock, ``SITE_BARE`` leaves the extension out,
+``SITE_CELERY`` and ``SITE_RQ`` are the brokers of its task queues.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ def create_app() -> Flask:
     bare = "SITE_BARE" in os.environ
     if not bare:
         AheadPartnerStack(app)
+
+    if "SITE_CELERY" in os.environ:
+        from tests.queues.celery_app import celery_init_app
+
+        celery_init_app(app, os.environ["SITE_CELERY"])
+    if "SITE_RQ" in os.environ:
+        from redis import Redis
+        from rq import Queue
+
+        app.extensions["rq"] = Queue(connection=Redis.from_url(os.environ["SITE_RQ"]))
 
     @app.get("/")
     def landing() -> str:

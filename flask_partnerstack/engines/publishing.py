@@ -1,0 +1,193 @@
+"""``PublishingEngine``: tells a task queue what is due. For Celery and RQ.
+
+A message says no more than "entry N is due"; the ledger decides what comes of it. So it may be
+lost, repeated or late: the queue's periodic sweep finds what nobody was told of.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from .. import forks
+from ..errors import ConfigurationError
+from .base import stop_at_exit
+
+log = logging.getLogger("flask_partnerstack")
+
+Publish = Callable[[int | None], object]
+"""Publishes that an entry is due, or, with ``None``, that something is. It may hang or raise."""
+
+#: Messages that wait for a broker that does not answer; more are dropped.
+MOST_WAITING = 1000
+#: Seconds to leave a broker alone after it failed.
+AFTER_FAILURE = 30.0
+#: Seconds that the process's exit waits for messages on their way.
+STOP_WITHIN = 2.0
+
+
+class PublishingEngine:
+    """Publishes from one daemon thread, started by the first nudge, so always after a fork.
+
+    Never in the request: a broker that accepts a connection and then says nothing holds a
+    publisher for half a minute and longer. What cannot be published is dropped, and made up for by
+    one message to look at everything, as soon as one goes through.
+
+    :param connect: returns what publishes; called anew after a failure. Called by the first
+        request, too, so that a mistake shows there, as a :class:`~..errors.ConfigurationError`.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Publish],
+        *,
+        most_waiting: int = MOST_WAITING,
+        after_failure: float = AFTER_FAILURE,
+    ) -> None:
+        self._connect = connect
+        self._most_waiting = most_waiting
+        self._after_failure = after_failure
+        self._locks: dict[str, threading.Lock] = {}
+        self._publisher: _Publisher | None = None
+        self.awake = False
+        forks.watch(self)
+        stop_at_exit(self)
+
+    def wake(self) -> None:
+        """Look whether there is something to publish with, and say so where there is not."""
+        self.awake = True
+        try:
+            self._connect()
+        except ConfigurationError as e:
+            log.error("Nothing is published by this process. %s", e)
+
+    def nudge(self, entry_id: int | None = None, /) -> None:
+        """An entry is due: have it published."""
+        publisher = self._publisher or self._start()
+        if publisher is not None:
+            publisher.put(entry_id)
+
+    def _start(self) -> _Publisher | None:
+        # Made at its first use, for gevent's sake: see ThreadEngine.
+        with self._locks.setdefault("starting", threading.Lock()):
+            if self._publisher is None:
+                publisher = _Publisher(self._connect, self._most_waiting, self._after_failure)
+                try:
+                    publisher.start()
+                except RuntimeError as e:  # no more threads here, or the interpreter is ending
+                    log.error("No thread can be started, so this process publishes nothing: %s", e)
+                    return None
+                self._publisher = publisher
+            return self._publisher
+
+    def stop(self) -> None:
+        """Wait up to 2 seconds for messages on their way; what is left is found by the sweep."""
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.stop(STOP_WITHIN)
+
+    def before_fork(self) -> None:
+        """Nothing to let go: threads do not cross a fork."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's thread and its messages; the child starts its own."""
+        self._locks = {}
+        self._publisher = None
+        self.awake = False
+
+
+class _Publisher:
+    """The thread of one process, and what waits for it."""
+
+    def __init__(self, connect: Callable[[], Publish], room: int, rest: float) -> None:
+        self._connect = connect
+        self._rest = rest
+        self._messages: queue.Queue[int | _End | None] = queue.Queue(room)
+        self._rests_until = 0.0
+        self._dropped = 0
+        self._failing = False
+        self._send: Publish | None = None
+        self._thread = threading.Thread(
+            target=self._run, name="partnerstack-publisher", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, message: int | None) -> None:
+        if time.monotonic() < self._rests_until:
+            self._dropped += 1
+            return
+        try:
+            self._messages.put_nowait(message)
+        except queue.Full:
+            self._drop()
+
+    def stop(self, within: float) -> None:
+        try:
+            self._messages.put_nowait(_END)
+        except queue.Full:
+            return
+        self._thread.join(within)
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        if self._dropped == 1:
+            log.error(
+                "The broker does not answer and %s messages wait for it; more are dropped. "
+                "The periodic sweep delivers their conversions.",
+                self._messages.qsize(),
+            )
+
+    def _run(self) -> None:
+        while not isinstance(message := self._messages.get(), _End):
+            try:
+                self._publish(message)
+            except Exception as e:  # noqa: BLE001 - any client's; this thread must live on
+                self._fail(e)
+
+    def _publish(self, message: int | None) -> None:
+        dropped = self._dropped
+        if self._send is None:
+            self._send = self._connect()
+        self._send(None if dropped else message)
+        self._failing = False
+        if dropped:
+            self._dropped -= dropped
+            log.warning("Publishing goes on; %s dropped messages are made up for.", dropped)
+
+    def _fail(self, error: Exception) -> None:
+        self._send = None
+        self._rests_until = time.monotonic() + self._rest
+        self._dropped += 1 + self._clear()
+        again, self._failing = self._failing, True
+        log.log(
+            logging.INFO if again else logging.ERROR,
+            "Nothing can be published, and it is tried again in %s s at the earliest; the "
+            "periodic sweep delivers what was recorded. %s: %s",
+            self._rest,
+            type(error).__name__,
+            error,
+        )
+
+    def _clear(self) -> int:
+        """Drop what waits; return how many there were."""
+        count = 0
+        try:
+            while True:
+                if isinstance(self._messages.get_nowait(), _End):
+                    self._messages.put_nowait(_END)
+                    return count
+                count += 1
+        except queue.Empty:
+            return count
+
+
+class _End:
+    """The end of the messages."""
+
+
+_END = _End()

@@ -1,0 +1,101 @@
+"""Deliveries by the app's own RQ: the job, and what enqueues it.
+
+``PARTNERSTACK_ENGINE="rq"`` enqueues one job for all that is due, because RQ forks for each.
+The queue is ``app.extensions["rq"]``: an ``rq.Queue``, or Flask-RQ's extension. The worker runs in
+the app's context. Retries are the ledger's, so a periodic sweep belongs to it; it also finds what
+Redis lost. In a configuration file of ``rq cron``::
+
+    from rq import cron
+    from flask_partnerstack.rq import SWEEP_EVERY, sweep
+
+    cron.register(sweep, queue_name="default", interval=SWEEP_EVERY)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+from flask import has_app_context
+from rq import Queue
+from rq import get_current_job
+
+from ._state import EXTENSION
+from ._state import State
+from ._state import get_state
+from ._state import this_app
+from .engines import Publish
+from .engines import drain
+from .errors import ConfigurationError
+from .errors import NotInitialized
+
+#: Seconds between two periodic sweeps. A retry is late by that at most.
+SWEEP_EVERY: Final = 30
+#: Seconds for which one job begins new sends; then it enqueues another, and others have a turn.
+SWEEP_LASTS: Final = 60
+#: Seconds after which RQ ends a job: time enough for the last send and its look-up.
+_TIMEOUT: Final = 180
+#: Seconds after which a job that was enqueued and never seen again is enqueued anew.
+_WAITING_EXPIRES: Final = 60
+#: Seconds for which RQ shows a job that failed.
+_FAILURES_LAST: Final = 86_400
+
+_RECIPE = (
+    "Put an rq.Queue there when the app is made: "
+    'app.extensions["rq"] = Queue(connection=Redis.from_url(...)), or init_app Flask-RQ.'
+)
+
+
+def sweep() -> None:
+    """Deliver whatever is due. The job."""
+    job = get_current_job()
+    if job is not None:
+        # First of all: who records from now on enqueues another job. Who did before is seen to.
+        job.connection.delete(_waiting(job.origin))
+    state = _state()
+    left = drain(state.dispatcher, concurrency=state.settings.concurrency, seconds=SWEEP_LASTS)
+    if left:
+        connect(this_app())(None)
+
+
+def connect(app: Flask) -> Publish:
+    """Return what enqueues the job, unless one waits already.
+
+    :raises ConfigurationError: the app has no queue.
+    """
+    queue = _queue_of(app)
+
+    def publish(_entry_id: int | None) -> None:
+        waiting = _waiting(queue.name)
+        if queue.connection.set(waiting, 1, nx=True, ex=_WAITING_EXPIRES):
+            queue.enqueue_call(sweep, timeout=_TIMEOUT, result_ttl=0, failure_ttl=_FAILURES_LAST)
+
+    return publish
+
+
+def _queue_of(app: Flask) -> Queue:
+    found = app.extensions.get("rq")
+    with app.app_context():  # Flask-RQ's extension serves many apps, and gives the current one's
+        queue = found if isinstance(found, Queue) else getattr(found, "queue", None)
+    if not isinstance(queue, Queue):
+        raise ConfigurationError(
+            "PARTNERSTACK_ENGINE",
+            '"rq" enqueues into the rq.Queue in app.extensions["rq"], got '
+            f"{'nothing' if found is None else type(found).__name__} there. {_RECIPE}",
+        )
+    return queue
+
+
+def _waiting(queue_name: str) -> str:
+    """Return the name in Redis that is there while a job waits to be run."""
+    return f"{EXTENSION}:waiting:{queue_name}"
+
+
+def _state() -> State:
+    if not has_app_context():
+        raise NotInitialized(
+            "An RQ job of Flask-PartnerStack ran without an app. Start the worker in its context, "
+            "with app.app_context(): Worker([queue], connection=...).work(), or with Flask-RQ's "
+            "flask rq worker."
+        )
+    return get_state()

@@ -1,0 +1,122 @@
+"""The room for RQ: what it asks of the app, and when it enqueues its job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from redis import Redis
+from rq import Queue
+from rq import SimpleWorker
+
+from flask_partnerstack import rq as room
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.errors import ConfigurationError
+from flask_partnerstack.errors import NotInitialized
+from flask_partnerstack.ledger import Status
+from tests.kit import XID
+from tests.kit import ScriptedTransport
+from tests.queues.brokers import Broker
+from tests.queues.brokers import RedisBroker
+
+MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture
+def queue(start: Callable[[type[Broker]], Broker]) -> Queue:
+    return Queue(connection=Redis.from_url(start(RedisBroker).url))
+
+
+@pytest.fixture
+def app(make_app: MakeApp, queue: Queue) -> Flask:
+    app = make_app(ENGINE="rq")
+    app.extensions["rq"] = queue
+    return app
+
+
+def record(app: Flask, *keys: str) -> None:
+    """Record, and have it published."""
+    with app.app_context():
+        for key in keys:
+            track_conversion(key, xid=XID)
+    get_state(app).engine.stop()
+
+
+def work(app: Flask, queue: Queue) -> None:
+    """Run what is enqueued, in this process."""
+    with app.app_context():
+        SimpleWorker([queue], connection=queue.connection).work(burst=True)
+
+
+def test_one_job_delivers_all_that_is_due(
+    app: Flask, queue: Queue, transport: ScriptedTransport
+) -> None:
+    """Many signups enqueue one job while none of it is run, because RQ forks for each."""
+    record(app, *(f"customer-{number}" for number in range(20)))
+    assert queue.count == 1
+    work(app, queue)
+    assert len(transport.requests) == 20
+    assert get_state(app).ledger.counts()[Status.DELIVERED] == 20
+
+
+def test_a_job_that_has_begun_counts_no_more(
+    app: Flask, queue: Queue, transport: ScriptedTransport
+) -> None:
+    """Who records while a pass is at its end has a job of their own."""
+    record(app, "one")
+    work(app, queue)
+    record(app, "two")
+    assert queue.count == 1
+    work(app, queue)
+    assert len(transport.requests) == 2
+
+
+def test_what_does_not_fit_into_one_job_is_left_to_another(
+    app: Flask, queue: Queue, transport: ScriptedTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass that runs out of time enqueues the next, so that others have a turn."""
+    monkeypatch.setattr(room, "SWEEP_LASTS", 0)
+    record(app, *(f"customer-{number}" for number in range(5)))
+    with app.app_context():
+        SimpleWorker([queue], connection=queue.connection).work(burst=True, max_jobs=1)
+    assert len(transport.requests) == 4  # CONCURRENCY
+    assert queue.count == 1
+
+
+def test_nothing_is_kept_of_a_job_that_is_done(app: Flask, queue: Queue) -> None:
+    """Neither a result nor a trace of ours stays in Redis."""
+    record(app, "acme")
+    work(app, queue)
+    assert queue.connection.keys("rq:job:*") == []
+    assert queue.connection.keys("partnerstack:*") == []
+
+
+def test_the_queue_of_flask_rq_is_found(app: Flask, queue: Queue) -> None:
+    """An extension with a ``queue`` of the current app, as Flask-RQ's is."""
+
+    class FlaskRQ:
+        @property
+        def queue(self) -> Queue:
+            get_state()  # needs the app's context, as Flask-RQ does
+            return queue
+
+    app.extensions["rq"] = FlaskRQ()
+    record(app, "acme")
+    assert queue.count == 1
+
+
+@pytest.mark.parametrize(("there", "named"), [(None, "nothing"), ("redis://", "str")])
+def test_an_app_without_a_queue_is_told(make_app: MakeApp, there: object, named: str) -> None:
+    """Which key asks for it, where it is looked for, what is there, and the way out."""
+    app = make_app(ENGINE="rq")
+    app.extensions["rq"] = there
+    with pytest.raises(ConfigurationError, match=rf"ENGINE: .*got {named} there\. .*Queue\("):
+        room.connect(app)
+
+
+def test_a_job_without_an_app_says_how_to_have_one() -> None:
+    """A worker that was started without the app's context fails with the recipe."""
+    with pytest.raises(NotInitialized, match=r"app\.app_context\(\)"):
+        room.sweep()
