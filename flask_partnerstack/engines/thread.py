@@ -47,7 +47,7 @@ class ThreadEngine:
         self._stop_within = stop_within
         self._locks: dict[str, threading.Lock] = {}
         self._crew: _Crew | None = None
-        self.awake = False
+        self.awake: bool = False
         forks.watch(self)
         stop_at_exit(self)
 

@@ -37,8 +37,8 @@ class Moment(TypeDecorator[datetime]):
     A number is the same on every database: no time zone is lost, and none is guessed.
     """
 
-    impl = BigInteger
-    cache_ok = True
+    impl: type[BigInteger] = BigInteger
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
         """Return what the database keeps."""
@@ -56,8 +56,8 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 class CurrentMoment(FunctionElement[int]):
     """The database server's own time, as a :class:`Moment` keeps it."""
 
-    type = BigInteger()
-    inherit_cache = True
+    type: BigInteger = BigInteger()
+    inherit_cache: bool | None = True
 
 
 @compiles(CurrentMoment, "postgresql")
