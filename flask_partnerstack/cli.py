@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,14 +28,20 @@ from .engines import ThreadEngine
 from .errors import PartnerStackError
 from .ledger import Cause
 from .ledger import Entry
+from .ledger import Move
+from .ledger import Moved
 from .ledger import Pause
 from .ledger import Status
+from .ledger import open_source
 from .sandbox import SandboxSettings
 from .sandbox import serve
 from .settings import DEADLINE
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Seconds between two lines about how far a move is.
+SAY_EVERY = 2.0
 
 _ENTRY_HEADINGS = ("ID", "CUSTOMER", "STATUS", "PARTNER", "XID", "TRIES", "RECORDED", "REASON")
 _TRAIL_HEADINGS = ("AT", "JUDGED", "STATUS", "REASON", "ANSWER")
@@ -88,7 +95,7 @@ def status() -> None:
 def _say_pause(pause: Pause | None) -> None:
     if pause is not None:
         click.echo(f"Delivery is paused since {_moment(pause.since)}: {pause.reason}.")
-        if pause.cause is not Cause.NO_TOKEN:
+        if pause.cause not in (Cause.NO_TOKEN, Cause.MOVING, Cause.MOVED):
             click.echo(f"Next probe: {_moment(pause.probe_at)}, after {pause.probes} so far.")
 
 
@@ -190,6 +197,50 @@ def worker(concurrency: int | None) -> None:
     click.echo("Finishing the sends under way. Stop again to end at once.")
     engine.stop()
     click.echo("Stopped.")
+
+
+@partnerstack.command("move")
+@click.option(
+    "--from", "source_url", required=True, metavar="URL", help="The ledger that the app had before."
+)
+@click.option("--anew", is_flag=True, help="Though it was moved before: that ledger is gone.")
+@_command
+def move(source_url: str, anew: bool) -> None:
+    """Take every entry over from another ledger, which delivers nothing from then on.
+
+    Run it again, also after Ctrl-C, until it finds nothing more to copy.
+    """
+    state = get_state()
+    source = open_source(
+        source_url,
+        str(state.place.home),
+        lease=state.settings.lease,
+        clock=state.clock,
+    )
+    try:
+        done = Move(source, state.ledger, tell=_Progress(), anew=anew).run()
+    except KeyboardInterrupt:
+        raise click.ClickException("Stopped. Run it again: it goes on where it was.") from None
+    finally:
+        source.storage.close()
+    click.echo(f"Moved from {source.storage.location} to {state.ledger.location}:")
+    click.echo(f"{_entries(done.copied)} copied, {done.updated} brought up to date, ", nl=False)
+    click.echo(f"{done.there} there already.")
+
+
+class _Progress:
+    """Says how far a move is, every other second."""
+
+    def __init__(self) -> None:
+        self._said_at = time.monotonic()
+
+    def __call__(self, moved: Moved) -> None:
+        if time.monotonic() - self._said_at < SAY_EVERY:
+            return
+        self._said_at = time.monotonic()
+        done = moved.copied + moved.updated + moved.there
+        waits = f", waiting for {moved.sending} being sent there" if moved.sending else ""
+        click.echo(f"{_entries(done)} so far{waits} ...", err=True)
 
 
 @partnerstack.command("sandbox")

@@ -47,11 +47,16 @@ def looks_like_email(text: str) -> bool:
 
 
 def masked(customer_key: str) -> str:
-    """Return the key as logs may show it: an e-mail address only by its first letter and host."""
-    if "@" not in customer_key:
-        return customer_key
-    local, _, host = customer_key.rpartition("@")
-    return f"{local[:1]}***@{host}"
+    """Return the key as logs may show it: an e-mail address only by its first letter and host.
+
+    One line that can be written in any encoding of Unicode, whatever a form was sent.
+    """
+    local, at, host = customer_key[:_LONGEST_SHOWN].rpartition("@")
+    shown = f"{local[:1]}***@{host}" if at else host
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+_LONGEST_SHOWN = 512
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -211,7 +211,7 @@ def _regret(customer: Customer, error: Exception) -> None:
         "Record it with track_conversion(customer_key, xid=…).",
         masked(key),
         current_visit().referral.xid,
-        error,
+        str(error).rstrip("."),
         exc_info=error,
     )
     signals.send(signals.conversion_skipped, this_app(), entry=None, reason=str(error))

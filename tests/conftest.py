@@ -18,6 +18,7 @@ from tests.kit import TravellingPartnerStack
 from tests.servers import Servers
 
 T = TypeVar("T")
+FIGURES = "figures"
 
 
 @pytest.fixture
@@ -28,6 +29,21 @@ def size() -> Callable[[T, T], T]:
     """
     full = os.environ.get("PARTNERSTACK_TEST_SIZE") == "full"
     return lambda small, large: large if full else small
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return what prints a row's figures once its test is over, captured output or not."""
+    return lambda figures: record_property(FIGURES, figures)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Print what was said, also by a worker process, whose own output nobody sees."""
+    if report.when == "call":
+        for name, figures in report.user_properties:
+            if name == FIGURES:
+                print(f"\n{figures}")  # noqa: T201 - the figures are what the row is for
 
 
 @pytest.fixture(scope="session")

@@ -324,3 +324,53 @@ def test_the_sandbox_stays_on_this_machine(app: Flask) -> None:
     result = run(app, "sandbox", "--host", "0.0.0.0")
     assert result.exit_code == 1
     assert "loopback" in result.output
+
+
+def test_move_takes_the_old_ledger_along(make_app: MakeApp) -> None:
+    """What was copied is counted; the old ledger says where its entries went."""
+    old, new = make_app(), make_app()
+    record(old, "one", "two")
+    record(new, "two")
+    url = f"sqlite:///{old.instance_path}/partnerstack.db"
+    output = run(new, "move", "--from", url).output
+    assert "1 entry copied, 0 brought up to date, 1 there already." in output
+    assert (
+        "0 entries copied, 0 brought up to date, 0 there already."
+        in run(new, "move", "--from", url).output
+    )
+    status = run(old, "status").output
+    assert f"moved to {get_state(new).ledger.location}." in status
+    assert "Next probe" not in status
+
+
+def test_move_goes_on_after_ctrl_c(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with the way out, and not with a traceback."""
+    old, new = make_app(), make_app()
+    record(old, "one")
+    monkeypatch.setattr("flask_partnerstack.cli.Move.run", _interrupted)
+    result = run(new, "move", "--from", f"sqlite:///{old.instance_path}/partnerstack.db")
+    assert result.exit_code == 1
+    assert "Run it again: it goes on where it was." in result.output
+
+
+def _interrupted(_move: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_move_says_how_far_it_is(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long move is no silent one."""
+    monkeypatch.setattr("flask_partnerstack.cli.SAY_EVERY", -1.0)
+    old, new = make_app(), make_app()
+    record(old, "one", "two")
+    output = run(new, "move", "--from", f"sqlite:///{old.instance_path}/partnerstack.db").output
+    assert "2 entries so far ..." in output
+
+
+def test_move_refuses_its_own_ledger(make_app: MakeApp) -> None:
+    """The option is named as it was typed, and the ledger left as it is."""
+    app = make_app()
+    record(app, "one")
+    result = run(app, "move", "--from", "sqlite:///partnerstack.db")
+    assert result.exit_code == 1
+    assert "Error: --from: it leads to the ledger that the app has now." in result.output
+    assert "paused" not in run(app, "status").output

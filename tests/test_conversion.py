@@ -431,8 +431,9 @@ def test_looks_like_email(text: str, expected: bool) -> None:
         ("alice@acme.com", "a***@acme.com"),
         ("@acme.com", "***@acme.com"),
         ("a@b@acme.com", "a***@acme.com"),
+        ("a\nb\udfff", r"a\nb\udfff"),
     ],
 )
 def test_masked(key: str, shown: str) -> None:
-    """In logs an e-mail address is its first letter and its host; any other key is whole."""
+    """In logs an e-mail address is its first letter and host; other keys are whole, on a line."""
     assert masked(key) == shown

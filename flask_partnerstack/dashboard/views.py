@@ -143,6 +143,7 @@ def _entry_page(entry: Entry, complaint: str | None = None) -> str:
         trail=ledger.trail(entry),
         erased=is_erased(entry),
         requeuable=said.may_be_requeued(entry),
+        verifies=get_state().settings.verifies,
         done=_DONE.get(request.args.get("done", "")),
         complaint=complaint,
         token=guard.token(),

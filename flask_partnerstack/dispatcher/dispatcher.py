@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -65,6 +66,7 @@ class Dispatcher:
         self._judge = Judge(settings, ledger, on_outcome)
         self._verifier = Verifier(settings, ledger, client, self._judge)
         self._probed = False
+        self._said_moved = False
 
     @property
     def in_the_foreground(self) -> bool:
@@ -102,6 +104,8 @@ class Dispatcher:
         outlook = self._ledger.outlook()
         if outlook.pause is None or outlook.due_in is None:
             return outlook.due_in
+        if outlook.pause.cause is Cause.MOVED:
+            return None
         return max((outlook.pause.probe_at - outlook.now).total_seconds(), 0.0)
 
     def run_pass(self) -> int:
@@ -121,7 +125,7 @@ class Dispatcher:
             self._note_no_token(outlook)
             return []
         if outlook.pause is not None:
-            return self._take_probe(outlook.pause)
+            return self._take_probe(outlook.pause, outlook.now)
         claimed = claim() if outlook.due_in == 0.0 else []
         return [partial(self._deal_with, claim) for claim in claimed]
 
@@ -132,12 +136,22 @@ class Dispatcher:
         if outlook.pause is None and outlook.due_in is not None:
             self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
 
-    def _take_probe(self, pause: Pause) -> list[Callable[[], object]]:
-        if pause.cause is Cause.NO_TOKEN:
+    def _take_probe(self, pause: Pause, now: datetime) -> list[Callable[[], object]]:
+        if pause.is_held(now):
+            self._say_moved(pause)
+            return []
+        if pause.cause in (Cause.NO_TOKEN, Cause.MOVING):  # there is a token; the move has ended
             self._judge.resumed(self._ledger.end_pause())
             return self.take(1)
         at_once, self._probed = not self._probed, True
         return [partial(self._probe, claim) for claim in self._ledger.claim_probe(at_once=at_once)]
+
+    def _say_moved(self, pause: Pause) -> None:
+        if pause.cause is Cause.MOVED and not self._said_moved:
+            self._said_moved = True
+            log.error(
+                "This process delivers nothing from %s: %s.", self._ledger.location, pause.reason
+            )
 
     def _probe(self, claim: Claim) -> None:
         if self._deal_with(claim):

@@ -13,6 +13,8 @@ from .entry import Claim as Claim
 from .entry import Entry as Entry
 from .entry import Status as Status
 from .entry import Verdict as Verdict
+from .merging import Moved as Moved
+from .moving import Move as Move
 from .pause import Cause as Cause
 from .pause import Pause as Pause
 from .pause import Streak as Streak
@@ -23,6 +25,7 @@ from .reports import Day as Day
 from .reports import Page as Page
 from .reports import PartnerShare as PartnerShare
 from .reports import Stretch as Stretch
+from .source import open_source as open_source
 from .storage import Storage as Storage
 from .store import Ledger as Ledger
 from .store import Recorded as Recorded

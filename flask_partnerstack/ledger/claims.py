@@ -29,6 +29,11 @@ from .tables import Moment
 from .tables import attempts
 from .tables import entries
 
+#: How the lease begins of an entry that a move takes, or took, to another ledger.
+TAKING, TAKEN = "moving:", "moved:"
+#: Whether an entry went to another ledger: it is that one's to send, and no longer ours.
+went_away = func.coalesce(entries.c.lease, "").like("mov%")
+
 _ENTRY_COLUMNS = tuple(entries.c[name] for name in Entry.__dataclass_fields__)
 
 
@@ -44,8 +49,8 @@ def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list
     Two claimers never get the same one: SQLite's write lock is held from the transaction's
     beginning, other databases lock the rows and skip those that are locked.
     """
-    due = select(entries).where(entries.c.due_at <= now).order_by(entries.c.due_at).limit(limit)
-    return _take(conn, due, now, lease)
+    due = select(entries).where(entries.c.due_at <= now, ~went_away)
+    return _take(conn, due.order_by(entries.c.due_at).limit(limit), now, lease)
 
 
 def claim_one(conn: Connection, entry_id: int, now: datetime, lease: timedelta) -> list[Claim]:
@@ -63,6 +68,7 @@ def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim
     waiting = (
         select(entries)
         .where(entries.c.status == Status.PENDING.value, idle | (entries.c.due_at <= now))
+        .where(~went_away)
         .order_by(entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
         .limit(1)
     )

@@ -90,6 +90,11 @@ class Deliveries:
         self._latest: datetime | None = None
 
     @property
+    def storage(self) -> Storage:
+        """Where the ledger lies."""
+        return self._database
+
+    @property
     def is_shared_connection(self) -> bool:
         """Whether the ledger has one connection, which the app uses as well."""
         return self._database.is_shared_connection
@@ -99,7 +104,7 @@ class Deliveries:
     def outlook(self) -> Outlook:
         """Return when something is due, and whether delivery is paused."""
         with self._database.read() as conn:
-            now = self._now(conn)
+            now = self.now_in(conn)
             due_at = conn.scalar(_NEXT_DUE)
             pause = read_pause(conn)
             is_wrong = self._was_set_back(now) and self._is_ahead(conn, now, pause)
@@ -131,7 +136,7 @@ class Deliveries:
         """
         with self._database.write() as conn:
             hold_facts(conn)
-            now = self._now(conn)
+            now = self.now_in(conn)
             claims.mend_schedule(conn, now, CLOCK_SKEW)
             mend_pause(conn, now, CLOCK_SKEW)
 
@@ -140,17 +145,17 @@ class Deliveries:
         if self._database.is_sqlite:
             return self._clock()
         with self._database.read() as conn:
-            return self._now(conn)
+            return self.now_in(conn)
 
     def claim(self, limit: int) -> list[Claim]:
         """Take up to ``limit`` due entries under a lease, the longest due first."""
         with self._database.write() as conn:
-            return claims.claim(conn, self._now(conn), limit, self._lease)
+            return claims.claim(conn, self.now_in(conn), limit, self._lease)
 
     def claim_one(self, entry_id: int) -> list[Claim]:
         """Take this entry under a lease; none when it is not due, or in somebody's hands."""
         with self._database.write() as conn:
-            return claims.claim_one(conn, entry_id, self._now(conn), self._lease)
+            return claims.claim_one(conn, entry_id, self.now_in(conn), self._lease)
 
     def age(self, claim: Claim) -> timedelta:
         """Return how long ago a claimed entry was first sent, pauses left out."""
@@ -168,7 +173,7 @@ class Deliveries:
         ``False``: the entry is no longer ours, and nothing may be sent.
         """
         with self._database.write() as conn:
-            return claims.count_attempt(conn, claim, self._now(conn), self._lease)
+            return claims.count_attempt(conn, claim, self.now_in(conn), self._lease)
 
     def leave(self, claim: Claim, verdict: Verdict) -> Entry | None:
         """Write what came of a claim, and give it back.
@@ -176,7 +181,7 @@ class Deliveries:
         Returns the entry, or ``None`` when the claim had run out and it was somebody else's.
         """
         with self._database.write() as conn:
-            return claims.leave(conn, claim, self._now(conn), verdict)
+            return claims.leave(conn, claim, self.now_in(conn), verdict)
 
     def settle(
         self,
@@ -250,12 +255,16 @@ class Deliveries:
     def begin_pause(self, cause: Cause, reason: str, *, wish: timedelta = FIRST_PROBE) -> bool:
         """Stop all delivery, for every process; ``False`` when it was paused already.
 
+        A pause that a move keeps on stays what it is.
+
         :param wish: when to send the first probe, at the earliest.
         """
         with self._database.write() as conn:
             hold_facts(conn)
-            now = self._now(conn)
+            now = self.now_in(conn)
             before = read_pause(conn)
+            if before is not None and before.is_held(now):
+                return False
             if before is None:
                 probe_at = now + max(wish, FIRST_PROBE)
                 after = Pause(
@@ -274,18 +283,23 @@ class Deliveries:
         """
         with self._database.write() as conn:
             hold_facts(conn)
-            now = self._now(conn)
+            now = self.now_in(conn)
             pause = read_pause(conn)
-            if pause is None or (pause.probe_at > now and not at_once):
+            if pause is None or pause.is_held(now) or (pause.probe_at > now and not at_once):
                 return []
             write_pause(conn, pause.probed(now))
             return claims.claim_probe(conn, now, self._lease)
 
     def end_pause(self) -> Pause | None:
-        """Deliver again: what waited is due now. Returns the pause, if one was on."""
+        """Deliver again: what waited is due now. Returns the pause, if one was on.
+
+        One that a move keeps on does not end here.
+        """
         with self._database.write() as conn:
             hold_facts(conn)
-            return end_pause(conn, self._now(conn))
+            now = self.now_in(conn)
+            pause = read_pause(conn)
+            return None if pause is None or pause.is_held(now) else end_pause(conn, now)
 
     # --- verification ---------------------------------------------------------------------------
 
@@ -304,7 +318,7 @@ class Deliveries:
         """
         with self._database.write() as conn:
             hold_facts(conn)
-            write_fact(conn, _pair_fact(public_key), self._now(conn).isoformat())
+            write_fact(conn, _pair_fact(public_key), self.now_in(conn).isoformat())
             erase_fact(conn, _MISSES)
             erase_fact(conn, _UNCLEAR_MISSES)
             before = _read_back(conn)
@@ -348,8 +362,8 @@ class Deliveries:
             found = select(entries.c.id).where(entries.c.test.is_(False)).limit(1)
             return conn.scalar(found) is not None
 
-    def _now(self, conn: Connection) -> datetime:
-        """Return the time that leases and due times are held against.
+    def now_in(self, conn: Connection) -> datetime:
+        """Return the time that leases and due times are held against, in an open transaction.
 
         On a server the database's, because the clocks of many machines never agree.
         """

@@ -55,6 +55,8 @@ class Cause(str, Enum):
     UNAVAILABLE = "unavailable"  #: the service refuses, or cannot be reached
     REJECTING = "rejecting"  #: everything is turned away for good: a wrong address, perhaps
     NO_TOKEN = "no token"  # noqa: S105 - a reason, no secret
+    MOVING = "moving"  #: entries are being copied here from another ledger
+    MOVED = "moved"  #: the entries went to another ledger, and are delivered from there
 
     __str__ = str.__str__
 
@@ -75,6 +77,14 @@ class Pause:
     probe_at: datetime
     decided_at: datetime
     probes: int = 0
+
+    def is_held(self, now: datetime) -> bool:
+        """Say whether a move keeps it on, so that nothing is probed and no success ends it.
+
+        For ever in the ledger that was left. In the other one until ``probe_at``, which the move
+        puts off as long as it lives.
+        """
+        return self.cause is Cause.MOVED or (self.cause is Cause.MOVING and now < self.probe_at)
 
     def probed(self, now: datetime) -> Pause:
         """Return the pause after one more probe, with a longer wait for the next."""

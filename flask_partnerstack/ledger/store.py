@@ -150,7 +150,7 @@ class Ledger(Deliveries):
                 raise IllegalTransition(privacy.ERASED, Status.PENDING.value)
             check_transition(entry.status, Status.PENDING)
             wanted = entries.c.id == entry.id
-            conn.execute(entries.update().where(wanted), _requeued(self._now(conn)))
+            conn.execute(entries.update().where(wanted), _requeued(self.now_in(conn)))
             return claims.fetch(conn, entry.id)
 
     def requeue_all(
@@ -177,7 +177,7 @@ class Ledger(Deliveries):
         if reason is not None:
             wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
         with self._database.write() as conn:
-            return conn.execute(wanted, _requeued(self._now(conn))).rowcount
+            return conn.execute(wanted, _requeued(self.now_in(conn))).rowcount
 
     def erase(self, customer_key: str) -> Entry:
         """Empty what is known of a customer, and return what is left of the entry.
@@ -194,7 +194,7 @@ class Ledger(Deliveries):
         with self._database.write() as conn:
             self._database.overwrite_what_is_deleted(conn)
             named = f"for the customer key {customer_key!r}"
-            erased = privacy.erase(conn, digest_of(customer_key), named, self._now(conn))
+            erased = privacy.erase(conn, digest_of(customer_key), named, self.now_in(conn))
         self._database.forget_old_pages()
         return erased
 
@@ -288,13 +288,13 @@ class Ledger(Deliveries):
     def days(self, last: timedelta) -> list[reports.Day]:
         """Return how many conversions were recorded on each of the last days, oldest first."""
         with self._database.read() as conn:
-            now = self._now(conn)
+            now = self.now_in(conn)
             return reports.read_days(conn, now - last, now)
 
     def partners(self, last: timedelta, *, limit: int = 10) -> list[reports.PartnerShare]:
         """Return the partners who brought most in the last days, the busiest first."""
         with self._database.read() as conn:
-            return reports.read_partners(conn, self._now(conn) - last, limit)
+            return reports.read_partners(conn, self.now_in(conn) - last, limit)
 
     def stretch(self, after: int, *, lag: timedelta, steps: Sequence[float]) -> reports.Stretch:
         """Return what happened at attempts since the line ``after`` of all trails.
@@ -303,7 +303,7 @@ class Ledger(Deliveries):
         :param steps: seconds from a signup to its delivery, by which those are sorted.
         """
         with self._database.read() as conn:
-            return reports.read_stretch(conn, after, self._now(conn) - lag, steps)
+            return reports.read_stretch(conn, after, self.now_in(conn) - lag, steps)
 
     def counts(self) -> dict[Status, int]:
         """Return how many entries are in each state. They add up to the conversions recorded."""

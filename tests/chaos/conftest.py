@@ -52,18 +52,6 @@ OpenSite = Callable[..., Site]
 Visit = Callable[[Site, str], Visitor]
 
 
-@pytest.fixture
-def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Return what prints a row's figures, captured output or not."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-
-    def say(figures: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n{figures}")  # noqa: T201 - the figures are what the row is for
-
-    return say
-
-
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no proxy or CA bundle of this machine have a say."""

@@ -25,7 +25,6 @@ from flask_partnerstack.ledger import Status
 from flask_partnerstack.sandbox import SandboxProcess
 from tests.chaos.conftest import keys as keys
 from tests.chaos.conftest import plain_environment as plain_environment
-from tests.chaos.conftest import say as say
 from tests.chaos.conftest import sends as sends
 from tests.e2e.conftest import eventually as eventually
 from tests.e2e.conftest import open_site as open_site
