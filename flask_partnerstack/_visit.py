@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from typing import Any
+from typing import Final
 from typing import NamedTuple
 from typing import Protocol
 from typing import cast
@@ -29,7 +30,7 @@ from .referral import read_redirector_cookies
 from .referral import read_script_cookies
 from .settings import Settings
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 Environ = dict[str, Any]
 Cookies = list[tuple[str, str]]

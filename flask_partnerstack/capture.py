@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
+from typing import Final
 
 from flask import Response
 from flask import g
@@ -28,7 +29,7 @@ from .referral import Memory
 from .referral import Referral
 from .referral import decorate
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: The name on ``g``.
 REFERRAL = "partnerstack"

@@ -29,7 +29,7 @@ from .engines import drain
 from .errors import ConfigurationError
 from .errors import NotInitialized
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: The tasks' names, for ``task_routes``.
 DELIVER: Final = "flask_partnerstack.deliver"

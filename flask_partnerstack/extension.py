@@ -9,6 +9,10 @@ from datetime import datetime
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from typing import Final
+from typing import ParamSpec
+from typing import TypeVar
+from typing import overload
 
 import click
 from flask import Blueprint
@@ -51,12 +55,17 @@ from .referral import Attribution
 from .settings import DEADLINE
 from .settings import Settings
 from .settings import is_loopback
+from .signup import AskCustomer
+from .signup import AskSuccess
 from .verification import WhenVerified
 from .wire import Client
 from .wire import HTTPTransport
 from .wire import Transport
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: What one send may take while a request waits for it, so that it is settled before the request
 #: walks away.
@@ -102,10 +111,33 @@ class PartnerStack:
         signals.conversion_verified.connect(tell, sender=app, weak=False)
         _say(state)
 
-    track_conversion = staticmethod(tracking.track_conversion)
-    track_signup = staticmethod(signup.track_signup)
-    set_customer = staticmethod(signup.set_customer)
-    decorate_url = staticmethod(capture.decorate_url)
+    track_conversion: Final = staticmethod(tracking.track_conversion)
+    set_customer: Final = staticmethod(signup.set_customer)
+    decorate_url: Final = staticmethod(capture.decorate_url)
+    is_verified: Final = staticmethod(verification.is_verified)
+
+    # Type checkers lose the overloads of what is wrapped in staticmethod().
+    @overload
+    @staticmethod
+    def track_signup(view: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    @staticmethod
+    def track_signup(
+        *, customer: AskCustomer | None = None, success: AskSuccess | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    @staticmethod
+    def track_signup(
+        view: Callable[P, R] | None = None,
+        /,
+        *,
+        customer: AskCustomer | None = None,
+        success: AskSuccess | None = None,
+    ) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorate a signup view: see :func:`flask_partnerstack.track_signup`."""
+        decorate = signup.track_signup(customer=customer, success=success)
+        return decorate if view is None else decorate(view)
 
     def consent(self, hook: ConsentHook) -> ConsentHook:
         """Register the function that says whether a visitor has consented, for all apps.
@@ -129,8 +161,6 @@ class PartnerStack:
         """
         self._hooks.add_skip_if(hook)
         return hook
-
-    is_verified = staticmethod(verification.is_verified)
 
     def dashboard(self, *, permission: Permission | None = None) -> Blueprint:
         """Return the operator's page, to be registered on an app under a prefix of your choice.

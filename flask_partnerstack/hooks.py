@@ -9,13 +9,14 @@ import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
+from typing import Final
 from typing import Literal
 from typing import TypeVar
 
 from .conversion import Conversion
 from .referral import Referral
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 Purpose = Literal["keep", "report"]
 Consent = Callable[[Purpose, Referral], "bool | None"]

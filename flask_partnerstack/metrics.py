@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from math import inf
 from typing import Any
+from typing import Final
 
 from flask import Flask
 from prometheus_client import REGISTRY
@@ -37,7 +38,7 @@ from .errors import Judgement
 from .errors import LedgerUnavailable
 from .ledger import Ledger
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: Seconds from a signup to its delivery, from at once to a day.
 STEPS = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 43200.0, 86400.0)

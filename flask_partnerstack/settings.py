@@ -13,6 +13,7 @@ from dataclasses import fields
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
+from typing import Final
 from typing import Literal
 from typing import cast
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 from .errors import ConfigurationError
 
 PREFIX = "PARTNERSTACK_"
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 _Parser = Callable[[str, Any], Any]
 

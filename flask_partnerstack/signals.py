@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from typing import Final
 
 from blinker import NamedSignal
 from blinker import Namespace
 from flask import Flask
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 _signals = Namespace()
 
 #: A new click was noticed and is kept. ``referral=``
-referral_captured = _signals.signal("partnerstack-referral-captured")
+referral_captured: Final = _signals.signal("partnerstack-referral-captured")
 #: A conversion is in the ledger. ``entry=``
-conversion_recorded = _signals.signal("partnerstack-conversion-recorded")
+conversion_recorded: Final = _signals.signal("partnerstack-conversion-recorded")
 #: A conversion will not be sent. ``entry=`` and ``reason=``; the entry is ``None`` when not even
 #: the ledger could take it.
-conversion_skipped = _signals.signal("partnerstack-conversion-skipped")
+conversion_skipped: Final = _signals.signal("partnerstack-conversion-skipped")
 #: PartnerStack took a conversion. ``entry=``
-conversion_delivered = _signals.signal("partnerstack-conversion-delivered")
+conversion_delivered: Final = _signals.signal("partnerstack-conversion-delivered")
 #: A conversion was looked up and found. ``entry=``
-conversion_verified = _signals.signal("partnerstack-conversion-verified")
+conversion_verified: Final = _signals.signal("partnerstack-conversion-verified")
 #: A conversion will be tried again. ``entry=`` and ``due=``, an aware moment
-conversion_postponed = _signals.signal("partnerstack-conversion-postponed")
+conversion_postponed: Final = _signals.signal("partnerstack-conversion-postponed")
 #: A conversion was given up. ``entry=`` and ``reason=``
-conversion_buried = _signals.signal("partnerstack-conversion-buried")
+conversion_buried: Final = _signals.signal("partnerstack-conversion-buried")
 #: Nothing is delivered until a probe succeeds. ``reason=``
-delivery_paused = _signals.signal("partnerstack-delivery-paused")
+delivery_paused: Final = _signals.signal("partnerstack-delivery-paused")
 
 
 def send(signal: NamedSignal, app: Flask, **facts: Any) -> None:

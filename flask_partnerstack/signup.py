@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from functools import wraps
 from typing import Any
+from typing import Final
 from typing import ParamSpec
 from typing import TypeVar
 from typing import cast
@@ -29,7 +30,7 @@ from .conversion import CustomerKey
 from .conversion import masked
 from .tracking import record_leniently
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 P = ParamSpec("P")
 R = TypeVar("R")

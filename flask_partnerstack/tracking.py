@@ -37,7 +37,7 @@ from .referral import Referral
 if TYPE_CHECKING:
     from .ledger.joined import Joinable
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 
 class _FromRequest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from collections.abc import Iterable
+from typing import Final
 
 from flask import Flask
 
@@ -19,7 +20,7 @@ from .errors import EntryNotFound
 from .ledger import Entry
 from .ledger import Status
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 WhenVerified = Callable[[Entry], object]
 

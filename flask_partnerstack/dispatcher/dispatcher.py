@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from ..conversion import Conversion
 from ..errors import DeliveryError
@@ -30,7 +31,7 @@ from .outcome import Outcome
 from .outcome import Tell
 from .verifying import Verifier
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 INTERRUPTED = "stopped while sending: it may have been taken"
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Final
 
 from ..backoff import retry_delay
 from ..backoff import unclear_delay
@@ -27,7 +28,7 @@ from .outcome import Fate
 from .outcome import Outcome
 from .outcome import Tell
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: Unclear answers after which an entry is given up.
 MOST_UNCLEAR = 5

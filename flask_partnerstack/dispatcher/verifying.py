@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Final
 
 from ..errors import DeliveryError
 from ..errors import Judgement
@@ -21,7 +22,7 @@ from ..wire import Customer
 from .judging import MOST_UNCLEAR
 from .judging import Judge
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: The waits after the first and the second "no such customer" of a delivered entry. The third
 #: buries it.

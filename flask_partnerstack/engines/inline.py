@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Final
 
 from .base import Work
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: Seconds that a request waits for deliveries, whatever PartnerStack does.
 PATIENCE = 3.0

@@ -11,12 +11,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from .. import forks
 from ..errors import ConfigurationError
 from .base import stop_at_exit
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 Publish = Callable[[int | None], object]
 """Publishes that an entry is due, or, with ``None``, that something is. It may hang or raise."""
@@ -52,7 +53,7 @@ class PublishingEngine:
         self._after_failure = after_failure
         self._locks: dict[str, threading.Lock] = {}
         self._publisher: _Publisher | None = None
-        self.awake = False
+        self.awake: bool = False
         forks.watch(self)
         stop_at_exit(self)
 

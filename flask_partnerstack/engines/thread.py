@@ -7,13 +7,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from .. import forks
 from .base import Job
 from .base import Work
 from .base import stop_at_exit
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: Seconds between two looks at the ledger when nobody nudges: the safety net, which finds what
 #: a killed process left behind.
@@ -52,7 +53,7 @@ class ThreadEngine:
         self._ahead = ahead
         self._locks: dict[str, threading.Lock] = {}
         self._crew: _Crew | None = None
-        self.awake = False
+        self.awake: bool = False
         forks.watch(self)
         stop_at_exit(self)
 

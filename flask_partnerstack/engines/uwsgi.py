@@ -10,13 +10,14 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from .base import Work
 from .inline import InlineEngine
 from .thread import AFTER_FAILURE
 from .thread import POLL
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: Any of these lets threads run: gevent gives the lock back by itself.
 _THREADED = ("threads", "enable-threads", "gevent")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from typing import Final
 
 from sqlalchemy import URL
 from sqlalchemy import Connection
@@ -27,7 +28,7 @@ from .guard import Condition
 from .guard import Guard
 from .trouble import told
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 
 class Database:
@@ -41,7 +42,7 @@ class Database:
 
     def __init__(self, url: URL, *, embedded: bool) -> None:
         self.url = url
-        self.location = url.render_as_string(hide_password=True)
+        self.location: str = url.render_as_string(hide_password=True)
         self._embedded = embedded
         self._engine = make_engine(url)
         self._prepared = False

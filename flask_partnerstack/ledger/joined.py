@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from typing import Final
 
 from sqlalchemy import Connection
 from sqlalchemy import event
@@ -22,7 +23,7 @@ from ..errors import InvalidConversion
 from . import sqlite
 from .tables import entries
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 Joinable = Session | scoped_session[Any] | Connection
 Act = Callable[[], object]

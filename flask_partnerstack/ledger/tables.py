@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
+from typing import Final
 
 from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
@@ -41,8 +42,8 @@ class Moment(TypeDecorator[datetime]):
     A number is the same on every database: no time zone is lost, and none is guessed.
     """
 
-    impl = BigInteger
-    cache_ok = True
+    impl: type[BigInteger] = BigInteger
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
         """Return what the database keeps."""
@@ -60,8 +61,8 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 class CurrentMoment(FunctionElement[int]):
     """The database server's own time, as a :class:`Moment` keeps it."""
 
-    type = BigInteger()
-    inherit_cache = True
+    type: BigInteger = BigInteger()
+    inherit_cache: bool | None = True
 
 
 @compiles(CurrentMoment, "postgresql")
@@ -75,9 +76,9 @@ def _mysql_now(_element: CurrentMoment, _compiler: SQLCompiler, **_options: obje
     return "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 
 
-metadata = MetaData()
+metadata: Final = MetaData()
 
-entries = Table(
+entries: Final = Table(
     "partnerstack_entry",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
@@ -124,7 +125,7 @@ Index(
     postgresql_where=entries.c.due_at.is_not(None),
 )
 
-attempts = Table(
+attempts: Final = Table(
     "partnerstack_attempt",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
@@ -137,7 +138,7 @@ attempts = Table(
 )
 
 #: Facts about the ledger itself, by name: its schema version for one.
-facts = Table(
+facts: Final = Table(
     "partnerstack_fact",
     metadata,
     Column("name", String(64), primary_key=True),

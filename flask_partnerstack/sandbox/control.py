@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from typing import Final
 
 from flask import Blueprint
 from flask import abort
@@ -11,7 +12,7 @@ from flask import request
 from .faults import read_faults
 from .state import get_state
 
-blueprint = Blueprint("control", __name__, url_prefix="/_sandbox")
+blueprint: Final = Blueprint("control", __name__, url_prefix="/_sandbox")
 
 Documents = list[dict[str, Any]]
 

@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 from datetime import timezone
 from typing import Any
+from typing import Final
 
 from flask import Blueprint
 from flask import Response
@@ -22,7 +23,7 @@ from .presets import PRESETS
 from .presets import read_preset
 from .state import get_state
 
-blueprint = Blueprint(
+blueprint: Final = Blueprint(
     "page",
     __name__,
     template_folder="templates",

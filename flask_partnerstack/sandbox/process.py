@@ -60,7 +60,7 @@ class SandboxProcess:
         timeout: float = 20.0,
     ) -> None:
         require_loopback(host)
-        self.settings = settings or SandboxSettings()
+        self.settings: SandboxSettings = settings or SandboxSettings()
         self._host = host
         self._port = port
         self._verbose = verbose

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from flask import Blueprint
 from flask import Response
@@ -19,7 +20,7 @@ from .memory import Click
 from .settings import require_landing
 from .state import get_state
 
-blueprint = Blueprint("redirector", __name__)
+blueprint: Final = Blueprint("redirector", __name__)
 
 #: How long the redirector's own cookies live, in seconds.
 COOKIE_AGE = 90 * 24 * 60 * 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from typing import Final
 
 from flask import Blueprint
 from flask import Response
@@ -16,7 +17,7 @@ from .loopback import is_this_machine
 from .memory import PageSignup
 from .state import get_state
 
-blueprint = Blueprint("script", __name__)
+blueprint: Final = Blueprint("script", __name__)
 
 
 @blueprint.get("/pr/js")

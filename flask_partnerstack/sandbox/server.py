@@ -37,10 +37,12 @@ class Exchange(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     # With Nagle's algorithm on, a client that delays its ACK sees every answer 40 ms late.
     disable_nagle_algorithm = True
+    close_connection: bool
 
     def run_wsgi(self) -> None:
         """Answer one request."""
-        self.environ = environ = self.make_environ()
+        environ: dict[str, Any] = self.make_environ()
+        self.environ: dict[str, Any] = environ
         try:
             self._read_body(environ)
             self._send(self._call(environ), environ)

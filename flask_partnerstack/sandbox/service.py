@@ -7,6 +7,7 @@ import binascii
 import hmac
 import time
 from dataclasses import replace
+from typing import Final
 from typing import NamedTuple
 
 from flask import Blueprint
@@ -24,7 +25,7 @@ from .memory import Lookup
 from .memory import Received
 from .state import get_state
 
-blueprint = Blueprint("service", __name__)
+blueprint: Final = Blueprint("service", __name__)
 
 #: What is remembered of a request's headers. The credential is not.
 HEADERS_OF_INTEREST = ("Content-Type", "User-Agent", "Accept", "Idempotency-Key", "Host")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from typing import Final
 
 from flask import current_app
 from flask import json
@@ -20,7 +21,7 @@ from ..errors import ConfigurationError
 from ..settings import PREFIX
 from .endpoint import ENDPOINT
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 Nonce = str | Callable[[], str] | None
 

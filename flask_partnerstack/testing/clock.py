@@ -15,7 +15,7 @@ class FrozenClock:
     """
 
     def __init__(self, now: datetime | None = None) -> None:
-        self.now = now or datetime.now(timezone.utc).replace(microsecond=0)
+        self.now: datetime = now or datetime.now(timezone.utc).replace(microsecond=0)
         if self.now.utcoffset() is None:
             raise ValueError("now: expected an aware moment, like datetime(…, tzinfo=timezone.utc)")
 

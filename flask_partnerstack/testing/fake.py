@@ -32,8 +32,8 @@ class FakePartnerStack:
     """
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
-        self.settings = settings or SandboxSettings()
-        self.running = True
+        self.settings: SandboxSettings = settings or SandboxSettings()
+        self.running: bool = True
         app = create_app(self.settings)
         get_state(app).faults.release()
         self._browser = Client(app)
