@@ -27,6 +27,7 @@ from ..wire import Client
 from .judging import Judge
 from .outcome import Outcome
 from .outcome import Tell
+from .pruning import Pruner
 from .verifying import Verifier
 
 log = logging.getLogger("flask_partnerstack")
@@ -63,6 +64,7 @@ class Dispatcher:
         self._blocked = blocked
         self._judge = Judge(settings, ledger, on_outcome)
         self._verifier = Verifier(settings, ledger, client, self._judge)
+        self._pruner = Pruner(settings.retention, ledger)
         self._probed = False
 
     @property
@@ -78,6 +80,7 @@ class Dispatcher:
         :raises LedgerUnavailable: the ledger cannot be read or written.
         """
         outlook = self._ledger.outlook()
+        self._pruner.look(outlook.now)
         if self._settings.token is None:
             self._note_no_token(outlook)
             return []

@@ -48,6 +48,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 _MISSES = "misses"
 _UNCLEAR_MISSES = "unclear_misses"
 _READ_BACK = "read_back"
+_PRUNED_AT = "pruned_at"
 _DATABASE_NOW = select(type_coerce(CurrentMoment(), Moment))
 _NEXT_DUE = select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
 
@@ -230,6 +231,19 @@ class Deliveries:
             claim, Verdict(after=Status.DEAD, reason=reason, attempt=attempt, unclear=unclear)
         )
 
+    # --- pruning --------------------------------------------------------------------------------
+
+    def begin_pruning(self, every: timedelta) -> bool:
+        """Say whether it is time to prune: no process has begun to for so long."""
+        with self._database.write() as conn:
+            hold_facts(conn)
+            now = self._now(conn)
+            before = read_fact(conn, _PRUNED_AT)
+            if before is not None and _is_within(now - datetime.fromisoformat(before), every):
+                return False
+            write_fact(conn, _PRUNED_AT, now.isoformat())
+            return True
+
     # --- pauses ---------------------------------------------------------------------------------
 
     def streak(self) -> Streak:
@@ -351,6 +365,11 @@ class Deliveries:
         if self._database.is_sqlite:
             return self._clock()
         return conn.scalars(_DATABASE_NOW).one()
+
+
+def _is_within(passed: timedelta, every: timedelta) -> bool:
+    # A clock that was set back makes it negative, and nobody would prune for as long.
+    return timedelta(0) <= passed < every
 
 
 def _count(conn: Connection, name: str) -> None:
