@@ -12,11 +12,14 @@ from datetime import timedelta
 from functools import partial
 
 from ..conversion import Conversion
+from ..errors import ConfigurationError
 from ..errors import DeliveryError
 from ..errors import Judgement
+from ..errors import NotSent
 from ..ledger import Attempt
 from ..ledger import Cause
 from ..ledger import Claim
+from ..ledger import Entry
 from ..ledger import Ledger
 from ..ledger import Outlook
 from ..ledger import Pause
@@ -111,6 +114,40 @@ class Dispatcher:
             jobs[0]()
             done += 1
         return done
+
+    # --- by a person ----------------------------------------------------------------------------
+
+    @property
+    def client(self) -> Client:
+        """What it speaks to PartnerStack with."""
+        return self._client
+
+    def verify_next(
+        self, *, after_id: int = 0, customer_key: str | None = None
+    ) -> tuple[Entry, Judgement] | None:
+        """Look up the next delivered entry after that one, due or not; ``None``: there is none.
+
+        :param customer_key: only this customer's.
+        :raises ConfigurationError: there is no key pair to look up with.
+        :raises NotSent: nothing may be sent just now.
+        :raises LedgerUnavailable: the ledger cannot be read or written.
+        """
+        self._demand_pair()
+        claimed = self._ledger.claim_delivered(after_id=after_id, customer_key=customer_key)
+        for claim in claimed:
+            judged = self._verifier.verify_by_hand(claim, within=self._deadline)
+            return self._ledger.find(claim.entry.id), judged
+        return None
+
+    def _demand_pair(self) -> None:
+        if not self._settings.verifies:
+            raise ConfigurationError(
+                "PARTNERSTACK_PUBLIC_KEY",
+                "expected the key pair, PUBLIC_KEY and SECRET_KEY; nobody is looked up without.",
+            )
+        blocked = self._blocked()
+        if blocked is not None:
+            raise NotSent(f"Nobody is looked up: {blocked}.")
 
     # --- pauses ---------------------------------------------------------------------------------
 

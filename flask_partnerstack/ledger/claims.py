@@ -63,6 +63,26 @@ def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim
     return _take(conn, waiting, now, lease)
 
 
+def claim_delivered(
+    conn: Connection, now: datetime, lease: timedelta, *, after_id: int, digest: str | None
+) -> list[Claim]:
+    """Take the next delivered entry that is in nobody's hands, due or not, by id.
+
+    :param digest: only this customer's.
+    """
+    idle = entries.c.lease.is_(None) | (entries.c.due_at <= now)
+    wanted = (
+        select(entries)
+        .where(entries.c.status == Status.DELIVERED.value, entries.c.customer_key != "", idle)
+        .where(entries.c.id > after_id)
+        .order_by(entries.c.id)
+        .limit(1)
+    )
+    if digest is not None:
+        wanted = wanted.where(entries.c.customer_digest == digest)
+    return _take(conn, wanted, now, lease)
+
+
 def _take(conn: Connection, wanted: Select[Any], now: datetime, lease: timedelta) -> list[Claim]:
     rows = conn.execute(wanted.with_for_update(skip_locked=True)).all()
     token = secrets.token_hex(16)

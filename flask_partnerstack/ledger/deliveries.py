@@ -357,6 +357,25 @@ class Deliveries:
             found = select(entries.c.id).where(entries.c.test.is_(False)).limit(1)
             return conn.scalar(found) is not None
 
+    def claim_delivered(self, *, after_id: int = 0, customer_key: str | None = None) -> list[Claim]:
+        """Take the next delivered entry after that one, due or not, to look it up by hand."""
+        digest = None if customer_key is None else digest_of(customer_key)
+        with self._database.write() as conn:
+            return claims.claim_delivered(
+                conn, self._now(conn), self._lease, after_id=after_id, digest=digest
+            )
+
+    def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
+        """Write down what was tried, and leave the entry as it was before it was claimed."""
+        entry = claim.entry
+        with self._database.write() as conn:
+            now = self._now(conn)
+            due_in = None if entry.due_at is None else max(entry.due_at - now, timedelta(0))
+            verdict = Verdict(
+                after=entry.status, due_in=due_in, reason=entry.reason, attempt=attempt
+            )
+            return claims.leave(conn, claim, now, verdict)
+
     def _now(self, conn: Connection) -> datetime:
         """Return the time that leases and due times are held against.
 

@@ -29,13 +29,13 @@ from ..errors import InvalidConversion
 from . import claims
 from . import privacy
 from . import reports
-from .deliveries import Deliveries
 from .deliveries import digest_of
 from .entry import Attempt
 from .entry import Entry
 from .entry import Status
 from .entry import check_transition
 from .entry import read_payload
+from .survey import Survey
 from .tables import entries
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Recorded:
     new: bool
 
 
-class Ledger(Deliveries):
+class Ledger(Survey):
     """The durable record of every conversion, and all that is done with it."""
 
     @property
