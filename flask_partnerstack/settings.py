@@ -97,6 +97,17 @@ def _optional_switch(key: str, value: Any) -> bool | None:
     return None if value is None else _switch(key, value)
 
 
+def _switch_or_hash(key: str, value: Any) -> bool | Literal["hash"]:
+    if value == HASH:
+        return HASH
+    try:
+        return _switch(key, value)
+    except ConfigurationError:
+        raise ConfigurationError(
+            key, f'expected True, False or "hash", got {_named(value)}.'
+        ) from None
+
+
 def _url(key: str, value: Any) -> str:
     text = _text(key, value)
     if any(map(str.isspace, text)):
@@ -153,6 +164,10 @@ def _duration(key: str, value: Any, unit: str) -> timedelta:
 
 def _days(key: str, value: Any) -> timedelta:
     return _duration(key, value, "days")
+
+
+def _optional_days(key: str, value: Any) -> timedelta | None:
+    return None if value is None or value == "" else _days(key, value)
 
 
 def _seconds(key: str, value: Any) -> timedelta:
@@ -278,6 +293,8 @@ def _named(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+#: For SEND_EMAIL and SEND_NAME: a digest in the place of the thing itself.
+HASH: Literal["hash"] = "hash"
 #: Cookies that PartnerStack's script writes; ours must not collide with them.
 THEIR_COOKIES = ("ps_xid", "gsxid", "ps_partner_key", "growSumoPartnerKey", "pscd")
 #: No duration is longer; twice of it can still be added to any date of ours.
@@ -358,6 +375,12 @@ class Settings:
     )
     send_ip: bool = _key(True, _switch, "Report the customer's IP address.")
     send_user_agent: bool = _key(True, _switch, "Report the customer's browser.")
+    send_email: bool | Literal["hash"] = _key(
+        True, _switch_or_hash, 'Record and report the customer\'s e-mail address; "hash": a digest.'
+    )
+    send_name: bool | Literal["hash"] = _key(
+        True, _switch_or_hash, 'Record and report the customer\'s name; "hash": a digest.'
+    )
     status_policy: Mapping[int, str] = _key(
         MappingProxyType({}),
         _status_policy,
@@ -372,7 +395,11 @@ class Settings:
     lease: timedelta = _key(
         timedelta(minutes=2), _lease, "How long a claimed entry belongs to its claimer (seconds)."
     )
-
+    retention: timedelta | None = _key(
+        None,
+        _optional_days,
+        "How long a settled entry keeps personal data (days); None: until it is pruned by hand.",
+    )
     script_url: str = _key(
         "https://js.partnerstack.com/v1/",
         _script_url,

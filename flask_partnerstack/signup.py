@@ -208,7 +208,8 @@ def _regret(customer: Customer, error: Exception) -> None:
     key = str(customer.get("customer_key"))
     log.error(
         "A conversion was NOT recorded: customer %s, xid %s: %s. "
-        "Record it with track_conversion(customer_key, xid=…).",
+        "Record it with: flask partnerstack track CUSTOMER_KEY --xid XID, or "
+        "track_conversion(customer_key, xid=…).",
         masked(key),
         current_visit().referral.xid,
         str(error).rstrip("."),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 import logging
 from collections.abc import Iterable
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
@@ -33,6 +36,8 @@ from .ledger import Recorded
 from .ledger import Status
 from .referral import EMPTY
 from .referral import Referral
+from .settings import HASH
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .ledger.joined import Joinable
@@ -49,6 +54,8 @@ class _FromRequest:
 
 FROM_REQUEST: Final = _FromRequest()
 PARKED = "no token"
+#: The host of a hashed address. No mail can reach it: https://www.rfc-editor.org/rfc/rfc2606
+HASHED_HOST = "hashed.invalid"
 
 
 def track_conversion(
@@ -185,6 +192,7 @@ def _known_of_request(state: State) -> dict[str, Any]:
     if not has_request_context():
         return {}
     settings = state.settings
+    _warn_of_proxy(state)
     facts = {
         "origin": request.host,
         "ip_address": request.remote_addr if settings.send_ip else None,
@@ -198,6 +206,49 @@ def _known_of_request(state: State) -> dict[str, Any]:
     return kept
 
 
+def _warn_of_proxy(state: State) -> None:
+    """Say once that customers' addresses are a proxy's, where a request shows it."""
+    environ = request.environ
+    if PROXY_FIXED in environ or not any(environ.get(name) for name in _FORWARDED):
+        return
+    if _is_private(request.remote_addr) and state.once.first("behind a proxy"):
+        log.warning(
+            "A conversion's request came from the private address %s with X-Forwarded-For: the "
+            "app is behind a proxy and does not know it, so that PartnerStack is told the proxy's "
+            "address in the place of the customer's. Expected: app.wsgi_app = "
+            "ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)",
+            request.remote_addr,
+        )
+
+
+#: What ProxyFix leaves in a request that it has set right.
+PROXY_FIXED = "werkzeug.proxy_fix.orig"
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
+
+
+def _is_private(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_private
+    except ValueError:  # a socket's file has none
+        return True
+
+
+def discreet(conversion: Conversion, settings: Settings) -> Conversion:
+    """Return ``conversion`` without what SEND_EMAIL and SEND_NAME leave out, or with a digest."""
+    email, name = conversion.email, conversion.name
+    if email is not None and settings.send_email is not True:
+        hashed = f"{_digest(email)}@{HASHED_HOST}"
+        email = hashed if settings.send_email == HASH else None
+    if name is not None and settings.send_name is not True:
+        name = _digest(name) if settings.send_name == HASH else None
+    return replace(conversion, email=email, name=name)
+
+
+def _digest(text: str) -> str:
+    """Return the SHA-256 of ``text``, however its letters were written, in hexadecimal digits."""
+    return hashlib.sha256(text.casefold().encode()).hexdigest()
+
+
 # --- writing it down ----------------------------------------------------------------------------
 
 
@@ -205,7 +256,8 @@ def _record(
     state: State, conversion: Conversion, referral: Referral, session: Joinable | None
 ) -> Entry:
     _warn_of_email(state, conversion.customer_key)
-    veto = state.hooks.veto(conversion, referral)
+    veto = state.hooks.veto(conversion, referral)  # of all that there is to judge by
+    conversion = discreet(conversion, state.settings)
     parked = PARKED if state.settings.token is None else None
     announce = partial(_announce, state, this_app(), parked)
     if session is not None:

@@ -44,7 +44,7 @@ LEAPS = st.sampled_from([timedelta(seconds=s) for s in (0, 90, 90, 3600)])
 EVENTS = st.sampled_from(
     ["claim"] * 6
     + ["go_on"] * 6
-    + ["record", "requeue", "requeue_all", "pause", "set_back", "erase"]
+    + ["record", "requeue", "requeue_all", "pause", "set_back", "erase", "prune"]
 )
 FATES = st.sampled_from(
     ["linger", "send", "settle", "send", "linger", "postpone", "die", "bury", "park"]
@@ -94,7 +94,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def record(self, key: str) -> None:
         """A signup: the first of its customer is new, any other returns the first."""
-        recorded = self.ledger.record(Conversion.of(customer_key=key, xid="h8pb9E7TZK6YMO"))
+        said = Conversion.of(customer_key=key, xid="h8pb9E7TZK6YMO", email="jo@acme.com")
+        recorded = self.ledger.record(said)
         anew = self.statuses.get(key) is Status.SKIPPED
         assert recorded.new is (anew or key not in self.statuses)
         self.statuses.setdefault(key, Status.PENDING)
@@ -212,6 +213,15 @@ class LedgerMachine(RuleBasedStateMachine):
         assert (entry.customer_key, entry.due_at) == ("", None)
         self.erased.add(key)
         self.parked.discard(key)
+
+    def prune(self, _key: str) -> None:
+        """What was settled an hour ago loses its personal data; nothing that waits does."""
+        older_than = timedelta(hours=1)
+        held = [e for e in self.ledger.entries() if e.due_at is not None or e.settled_at is None]
+        before = [self.ledger.conversion_of(entry) for entry in held]
+        assert self.ledger.prunable(older_than) == self.ledger.prune(older_than)
+        assert self.ledger.prunable(older_than) == 0
+        assert [self.ledger.conversion_of(entry) for entry in held] == before
 
     def pause(self, _key: str) -> None:
         """A pause that is on is ended, once; one that is not is begun."""

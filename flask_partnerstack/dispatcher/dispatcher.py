@@ -14,11 +14,14 @@ from functools import partial
 from typing import Final
 
 from ..conversion import Conversion
+from ..errors import ConfigurationError
 from ..errors import DeliveryError
 from ..errors import Judgement
+from ..errors import NotSent
 from ..ledger import Attempt
 from ..ledger import Cause
 from ..ledger import Claim
+from ..ledger import Entry
 from ..ledger import Ledger
 from ..ledger import Outlook
 from ..ledger import Pause
@@ -29,6 +32,7 @@ from ..wire import Client
 from .judging import Judge
 from .outcome import Outcome
 from .outcome import Tell
+from .pruning import Pruner
 from .verifying import Verifier
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -65,6 +69,7 @@ class Dispatcher:
         self._blocked = blocked
         self._judge = Judge(settings, ledger, on_outcome)
         self._verifier = Verifier(settings, ledger, client, self._judge)
+        self._pruner = Pruner(settings.retention, ledger)
         self._probed = False
         self._said_moved = False
 
@@ -121,6 +126,7 @@ class Dispatcher:
 
     def _take(self, claim: Callable[[], list[Claim]]) -> list[Callable[[], object]]:
         outlook = self._ledger.outlook()
+        self._pruner.look(outlook.now)
         if self._settings.token is None:
             self._note_no_token(outlook)
             return []
@@ -128,6 +134,40 @@ class Dispatcher:
             return self._take_probe(outlook.pause, outlook.now)
         claimed = claim() if outlook.due_in == 0.0 else []
         return [partial(self._deal_with, claim) for claim in claimed]
+
+    # --- by a person ----------------------------------------------------------------------------
+
+    @property
+    def client(self) -> Client:
+        """What it speaks to PartnerStack with."""
+        return self._client
+
+    def verify_next(
+        self, *, after_id: int = 0, customer_key: str | None = None
+    ) -> tuple[Entry, Judgement] | None:
+        """Look up the next delivered entry after that one, due or not; ``None``: there is none.
+
+        :param customer_key: only this customer's.
+        :raises ConfigurationError: there is no key pair to look up with.
+        :raises NotSent: nothing may be sent just now.
+        :raises LedgerUnavailable: the ledger cannot be read or written.
+        """
+        self._demand_pair()
+        claimed = self._ledger.claim_delivered(after_id=after_id, customer_key=customer_key)
+        for claim in claimed:
+            judged = self._verifier.verify_by_hand(claim, within=self._deadline)
+            return self._ledger.find(claim.entry.id), judged
+        return None
+
+    def _demand_pair(self) -> None:
+        if not self._settings.verifies:
+            raise ConfigurationError(
+                "PARTNERSTACK_PUBLIC_KEY",
+                "expected the key pair, PUBLIC_KEY and SECRET_KEY; nobody is looked up without.",
+            )
+        blocked = self._blocked()
+        if blocked is not None:
+            raise NotSent(f"Nobody is looked up: {blocked}.")
 
     # --- pauses ---------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from .place import Place as Place
 from .privacy import ERASED as ERASED
 from .privacy import is_erased as is_erased
 from .reports import Day as Day
+from .reports import Filter as Filter
 from .reports import Page as Page
 from .reports import PartnerShare as PartnerShare
 from .reports import Stretch as Stretch

@@ -113,6 +113,27 @@ def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim
     return _take(conn, conn.execute(_WAITING, {"now": now}).all(), now, lease)
 
 
+def claim_delivered(
+    conn: Connection, now: datetime, lease: timedelta, *, after_id: int, digest: str | None
+) -> list[Claim]:
+    """Take the next delivered entry that is in nobody's hands, due or not, by id.
+
+    :param digest: only this customer's.
+    """
+    idle = entries.c.lease.is_(None) | (entries.c.due_at <= now)
+    wanted = (
+        select(entries)
+        .where(entries.c.status == Status.DELIVERED.value, entries.c.customer_key != "", idle)
+        .where(entries.c.id > after_id)
+        .order_by(entries.c.id)
+        .limit(1)
+    )
+    if digest is not None:
+        wanted = wanted.where(entries.c.customer_digest == digest)
+    found = conn.execute(wanted.with_for_update(skip_locked=True)).all()
+    return _take(conn, found, now, lease)
+
+
 def _take(
     conn: Connection, rows: Sequence[Row[Any]], now: datetime, lease: timedelta
 ) -> list[Claim]:

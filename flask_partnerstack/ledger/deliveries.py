@@ -48,6 +48,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 _MISSES = "misses"
 _UNCLEAR_MISSES = "unclear_misses"
 _READ_BACK = "read_back"
+_PRUNED_AT = "pruned_at"
 _DATABASE_NOW = select(type_coerce(CurrentMoment(), Moment))
 _NEXT_DUE = select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
 
@@ -240,6 +241,19 @@ class Deliveries:
             claim, Verdict(after=Status.DEAD, reason=reason, attempt=attempt, unclear=unclear)
         )
 
+    # --- pruning --------------------------------------------------------------------------------
+
+    def begin_pruning(self, every: timedelta) -> bool:
+        """Say whether it is time to prune: no process has begun to for so long."""
+        with self._database.write() as conn:
+            hold_facts(conn)
+            now = self.now_in(conn)
+            before = read_fact(conn, _PRUNED_AT)
+            if before is not None and _is_within(now - datetime.fromisoformat(before), every):
+                return False
+            write_fact(conn, _PRUNED_AT, now.isoformat())
+            return True
+
     # --- pauses ---------------------------------------------------------------------------------
 
     def streak(self) -> Streak:
@@ -362,6 +376,25 @@ class Deliveries:
             found = select(entries.c.id).where(entries.c.test.is_(False)).limit(1)
             return conn.scalar(found) is not None
 
+    def claim_delivered(self, *, after_id: int = 0, customer_key: str | None = None) -> list[Claim]:
+        """Take the next delivered entry after that one, due or not, to look it up by hand."""
+        digest = None if customer_key is None else digest_of(customer_key)
+        with self._database.write() as conn:
+            return claims.claim_delivered(
+                conn, self.now_in(conn), self._lease, after_id=after_id, digest=digest
+            )
+
+    def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
+        """Write down what was tried, and leave the entry as it was before it was claimed."""
+        entry = claim.entry
+        with self._database.write() as conn:
+            now = self.now_in(conn)
+            due_in = None if entry.due_at is None else max(entry.due_at - now, timedelta(0))
+            verdict = Verdict(
+                after=entry.status, due_in=due_in, reason=entry.reason, attempt=attempt
+            )
+            return claims.leave(conn, claim, now, verdict)
+
     def now_in(self, conn: Connection) -> datetime:
         """Return the time that leases and due times are held against, in an open transaction.
 
@@ -370,6 +403,11 @@ class Deliveries:
         if self._database.is_sqlite:
             return self._clock()
         return conn.scalars(_DATABASE_NOW).one()
+
+
+def _is_within(passed: timedelta, every: timedelta) -> bool:
+    # A clock that was set back makes it negative, and nobody would prune for as long.
+    return timedelta(0) <= passed < every
 
 
 def _count(conn: Connection, name: str) -> None:

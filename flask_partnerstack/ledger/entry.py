@@ -73,6 +73,22 @@ class Entry:
     test: bool | None
 
 
+#: What stands in the place of a conversion whose personal data was pruned.
+PRUNED = "{}"
+
+
+def read_payload(entry: Entry, payload: str) -> Conversion:
+    """Return the conversion of an entry; of one that was pruned, what the entry itself knows.
+
+    :raises ValueError: the ledger's form was tampered with.
+    """
+    if payload == PRUNED:
+        return Conversion(
+            customer_key=entry.customer_key, xid=entry.xid, partner_key=entry.partner_key
+        )
+    return Conversion.loads(payload)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One line of an entry's trail: what was tried, what was answered, how it is judged.
@@ -136,4 +152,4 @@ class Claim:
 
         :raises ValueError: the ledger's form was tampered with.
         """
-        return Conversion.loads(self.payload)
+        return read_payload(self.entry, self.payload)

@@ -61,6 +61,11 @@ class Place:
             return None
         return Path(self.url.database or "")
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it lies in this process alone."""
+        return self.url is not None and in_memory(self.url)
+
     def make_writable(self) -> None:
         """Make the file's folder, and try to write there. Opens no database.
 

@@ -1,7 +1,7 @@
-"""Erasing one customer's personal data. That there was a conversion stays, and whose is forgotten.
+"""Erasing one customer's personal data, and pruning everybody's who was settled long ago.
 
-What stays of an entry is its state, its times, the click, the partner, and the digest of the
-customer key, so that nobody is credited twice.
+That there was a conversion stays: its state, its times, the click, the partner, and the digest of
+the customer key, so that nobody is credited twice.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ import json
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import Row
+from sqlalchemy import and_
+from sqlalchemy import bindparam
+from sqlalchemy import func
 from sqlalchemy import select
 
+from ..conversion import Conversion
 from ..errors import EntryClaimed
 from ..errors import EntryNotFound
 from . import claims
+from .entry import PRUNED
 from .entry import Entry
 from .entry import Status
+from .reports import searchable
 from .tables import attempts
 from .tables import entries
 
@@ -68,4 +75,57 @@ def _emptied(row: Row[Any], now: datetime) -> dict[str, Any]:
         "status": Status.SKIPPED.value if was_pending else row.status,
         "reason": row.reason if row.status == Status.DEAD.value else ERASED,
         "settled_at": now if was_pending else row.settled_at,
+    }
+
+
+# --- what was settled long ago ------------------------------------------------------------------
+
+
+def prunable(before: datetime) -> ColumnElement[bool]:
+    """Select entries settled before then, of which nothing more is expected, that hold data."""
+    return and_(
+        entries.c.settled_at <= before,
+        entries.c.status != Status.PENDING.value,
+        entries.c.due_at.is_(None),
+        entries.c.customer_key != "",
+        entries.c.payload != PRUNED,
+    )
+
+
+def count_prunable(conn: Connection, before: datetime) -> int:
+    """Return how many entries there are to prune."""
+    return conn.scalar(select(func.count()).select_from(entries).where(prunable(before))) or 0
+
+
+def find_prunable(conn: Connection, before: datetime, limit: int) -> list[int]:
+    """Return the ids of up to ``limit`` entries to prune. Looked for before anything is locked."""
+    wanted = select(entries.c.id).where(prunable(before)).order_by(entries.c.id).limit(limit)
+    return list(conn.scalars(wanted))
+
+
+def prune(conn: Connection, ids: list[int], before: datetime) -> int:
+    """Empty what those entries know of their customers but the key; return how many still did.
+
+    A key that is an e-mail address goes, too.
+    """
+    found = select(entries).where(entries.c.id.in_(ids), prunable(before)).with_for_update()
+    rows = conn.execute(found).all()
+    if rows:
+        conn.execute(_PRUNE, [_pruned(row) for row in rows])
+        told = attempts.c.entry_id.in_([row.id for row in rows])
+        conn.execute(attempts.update().where(told, attempts.c.answer != ""), {"answer": ""})
+    return len(rows)
+
+
+_PRUNE = entries.update().where(entries.c.id == bindparam("entry"))
+
+
+def _pruned(row: Row[Any]) -> dict[str, Any]:
+    key = "" if "@" in row.customer_key else row.customer_key
+    left = Conversion(customer_key=key, xid=row.xid, partner_key=row.partner_key)
+    return {
+        "entry": row.id,
+        "customer_key": key,
+        "payload": PRUNED,
+        "search": searchable(left),
     }

@@ -77,6 +77,31 @@ class Page:
     newer: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which entries somebody wants to see.
+
+    :param search: words that must all be in the customer key, e-mail address, name, click or
+        partner key, in whatever case.
+    :param since: recorded then or later.
+    :param until: recorded before then.
+    """
+
+    status: Status | None = None
+    partner_key: str | None = None
+    search: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> Iterable[ColumnElement[bool]]:
+        """Yield what must be true of an entry."""
+        yield from _conditions(self.status, self.partner_key, self.search)
+        if self.since is not None:
+            yield entries.c.recorded_at >= self.since
+        if self.until is not None:
+            yield entries.c.recorded_at < self.until
+
+
 def searchable(conversion: Conversion) -> str:
     """Return what a conversion is found by, in lower case: key, e-mail, name, click, partner."""
     words = (

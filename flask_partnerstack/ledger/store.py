@@ -29,13 +29,14 @@ from ..errors import InvalidConversion
 from . import claims
 from . import privacy
 from . import reports
-from .deliveries import Deliveries
 from .deliveries import digest_of
 from .entry import Attempt
 from .entry import Entry
 from .entry import Status
 from .entry import check_transition
+from .entry import read_payload
 from .inserting import insert
+from .survey import Survey
 from .tables import entries
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Recorded:
     new: bool
 
 
-class Ledger(Deliveries):
+class Ledger(Survey):
     """The durable record of every conversion, and all that is done with it."""
 
     @property
@@ -199,6 +200,30 @@ class Ledger(Deliveries):
         self._database.forget_old_pages()
         return erased
 
+    def prune(self, older_than: timedelta, *, limit: int = 500) -> int:
+        """Remove the personal data of up to ``limit`` entries; return how many had any.
+
+        Those that were settled so long ago, and of which nothing more is expected: one that waits
+        to be looked up is left alone. E-mail address, name, IP address, agent, custom fields and
+        stored answers are gone for good, and so is a customer key that is an e-mail address. Any
+        other key, the click, the partner, state and times stay.
+        """
+        with self._database.read() as conn:
+            before = self.now_in(conn) - older_than
+            found = privacy.find_prunable(conn, before, limit)
+        if not found:
+            return 0
+        with self._database.write() as conn:
+            self._database.overwrite_what_is_deleted(conn)
+            count = privacy.prune(conn, found, before)
+        self._database.forget_old_pages()
+        return count
+
+    def prunable(self, older_than: timedelta) -> int:
+        """Return how many entries :meth:`prune` would find."""
+        with self._database.read() as conn:
+            return privacy.count_prunable(conn, self.now_in(conn) - older_than)
+
     # --- looking --------------------------------------------------------------------------------
 
     def get(self, customer_key: str) -> Entry:
@@ -213,7 +238,7 @@ class Ledger(Deliveries):
         """Return all that will be reported of an entry."""
         with self._database.read() as conn:
             wanted = select(entries.c.payload).where(entries.c.id == entry.id)
-            return Conversion.loads(conn.scalars(wanted).one())
+            return read_payload(entry, conn.scalars(wanted).one())
 
     def has(self, entry_id: int) -> bool:
         """Say whether there is an entry with this id."""

@@ -6,9 +6,12 @@ from datetime import timedelta
 
 from ..conversion import Conversion
 from ..settings import Settings
+from .protocol import Answer
 from .protocol import Customer
 from .protocol import Receipt
+from .protocol import Response
 from .protocol import conversion_request
+from .protocol import date_of
 from .protocol import lookup_request
 from .protocol import read_customer
 from .protocol import read_receipt
@@ -38,8 +41,19 @@ class Client:
 
         :raises DeliveryError: it cannot be told.
         """
+        return read_customer(self._fetch(customer_key, within))
+
+    def ask(self, customer_key: str, *, within: timedelta) -> Answer:
+        """Ask for one customer, and return when it was answered as well.
+
+        :raises DeliveryError: as :meth:`look_up`.
+        """
+        response = self._fetch(customer_key, within)
+        return Answer(read_customer(response), date_of(response))
+
+    def _fetch(self, customer_key: str, within: timedelta) -> Response:
         settings = self._settings
         request = lookup_request(
             settings.api_url, settings.public_key or "", settings.secret_key or "", customer_key
         )
-        return read_customer(self._transport.send(request, within=within))
+        return self._transport.send(request, within=within)

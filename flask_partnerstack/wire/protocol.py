@@ -13,7 +13,10 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from datetime import datetime
 from datetime import timedelta
+from datetime import timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -84,6 +87,14 @@ class Customer:
 
     key: str
     test: bool | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a look-up found, and what the time was there."""
+
+    customer: Customer | None
+    date: datetime | None
 
 
 # --- a conversion -------------------------------------------------------------------------------
@@ -254,6 +265,18 @@ def read_customer(response: Response) -> Customer | None:
         raise _cannot_tell(response)
     test = data.get("test")
     return Customer(str(data.get("key", "")), test if isinstance(test, bool) else None)
+
+
+def date_of(response: Response) -> datetime | None:
+    """Return what the time was where an answer came from, if it says so.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.date
+    """
+    try:
+        date = parsedate_to_datetime(_lowered(response.headers).get("date", ""))
+    except ValueError:
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)
 
 
 def _json_object(response: Response) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Claim
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
+from flask_partnerstack.ledger import Verdict
 from flask_partnerstack.ledger import is_erased
 from tests.kit import Clock
 from tests.ledger.conftest import LEASE
@@ -191,3 +192,114 @@ def test_no_byte_of_the_customer_is_left_in_the_file(
     for file in tmp_path.glob("partnerstack.db*"):
         assert b"zaphod" not in file.read_bytes(), file
         assert b"y" * 100 not in file.read_bytes(), file
+
+
+# --- pruning ------------------------------------------------------------------------------------
+
+AT_ONCE = timedelta(0)
+
+
+def settled(ledger: Ledger, conversion: Conversion) -> None:
+    """Deliver without a look-up to come."""
+    ledger.record(conversion)
+    claim = claimed(ledger)
+    ledger.count_attempt(claim)
+    ledger.settle(claim, Status.DELIVERED, TAKEN)
+
+
+def test_pruning_leaves_the_fact(any_ledger: Ledger, conversion: Make) -> None:
+    """E-mail, name, address, agent and answers are gone; whose, when and by whom it was is not."""
+    settled(any_ledger, conversion("acme", partner_key="ann", sub_ids=["jo"], **JO))
+    before = any_ledger.get("acme")
+    assert any_ledger.prunable(AT_ONCE) == 1
+    assert any_ledger.prune(AT_ONCE) == 1
+    assert any_ledger.get("acme") == before
+    left = Conversion(customer_key="acme", xid=before.xid, partner_key="ann")
+    assert any_ledger.conversion_of(before) == left
+    assert [line.answer for line in any_ledger.trail(before)] == [""]
+    assert any_ledger.page(search="acme ann").entries == [before]
+    assert any_ledger.page(search="jo").entries == []
+    assert (any_ledger.prunable(AT_ONCE), any_ledger.prune(AT_ONCE)) == (0, 0)
+
+
+def test_a_key_that_is_an_address_is_pruned(any_ledger: Ledger, conversion: Make) -> None:
+    """The digest stays, so the customer is found by the key and not credited twice."""
+    settled(any_ledger, conversion("jo@acme.com", **JO))
+    any_ledger.prune(AT_ONCE)
+    assert any_ledger.get("jo@acme.com").customer_key == ""
+    assert not any_ledger.record(conversion("jo@acme.com")).new
+    assert any_ledger.page(search="acme").entries == []
+
+
+def test_what_is_not_over_is_not_pruned(any_ledger: Ledger, conversion: Make) -> None:
+    """Neither the pending nor the delivered that wait to be looked up lose anything."""
+    delivered(any_ledger, conversion("looked-up", **JO))
+    any_ledger.leave(claimed(any_ledger), Verdict(after=Status.DELIVERED, due_in=LEASE))
+    any_ledger.record(conversion("pending", **JO))
+    any_ledger.record(conversion("parked", **JO))
+    for claim in any_ledger.claim(10):
+        if claim.entry.customer_key == "parked":
+            any_ledger.park(claim, reason="testing")
+    assert any_ledger.prune(AT_ONCE) == 0
+    assert len(any_ledger.page(search="jo@acme.com").entries) == 3
+
+
+def test_pruning_waits_for_the_time(ledger: Ledger, clock: Clock, conversion: Make) -> None:
+    """An entry keeps its data for as long as it may, from when it was settled."""
+    settled(ledger, conversion("acme", **JO))
+    clock.now += timedelta(days=30) - timedelta(seconds=1)
+    assert ledger.prune(timedelta(days=30)) == 0
+    clock.now += timedelta(seconds=1)
+    assert ledger.prune(timedelta(days=30)) == 1
+
+
+def test_pruning_takes_a_few_at_once(any_ledger: Ledger, conversion: Make) -> None:
+    """The oldest first, as many as it is told."""
+    for number in range(5):
+        any_ledger.record(conversion(f"c{number}", **JO), skipped=True, reason="staff")
+    assert [any_ledger.prune(AT_ONCE, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_what_was_pruned_can_be_sent(any_ledger: Ledger, conversion: Make) -> None:
+    """Requeued by a person, it is reported without e-mail and name; asked again, with the new."""
+    for key in ("dead", "skipped"):
+        any_ledger.record(conversion(key, partner_key="ann", **JO))
+        any_ledger.bury(claimed(any_ledger), reason="rejected")
+    any_ledger.prune(AT_ONCE)
+    any_ledger.requeue("dead")
+    said = claimed(any_ledger).conversion
+    assert (said.customer_key, said.partner_key, said.email) == ("dead", "ann", None)
+
+
+def test_who_was_pruned_can_be_erased(any_ledger: Ledger, conversion: Make) -> None:
+    """The key goes then, too, and nothing is pruned of who was erased."""
+    settled(any_ledger, conversion("acme", **JO))
+    any_ledger.prune(AT_ONCE)
+    assert any_ledger.erase("acme").customer_key == ""
+    assert any_ledger.prunable(AT_ONCE) == 0
+
+
+def test_no_byte_of_the_pruned_is_left_in_the_file(
+    ledger: Ledger, conversion: Make, tmp_path: Path
+) -> None:
+    """As with erasing: neither SQLite's file nor its log."""
+    for number in range(200):
+        settled(ledger, conversion(f"c{number}", email="zaphod@example.com", meta={"x": "y" * 900}))
+    assert ledger.prune(AT_ONCE) == 200
+    for file in tmp_path.glob("partnerstack.db*"):
+        assert b"zaphod" not in file.read_bytes(), file
+        assert b"y" * 100 not in file.read_bytes(), file
+
+
+def test_one_process_prunes_at_a_time(any_ledger: Ledger) -> None:
+    """Whoever comes first does it, and nobody else for an hour."""
+    hour = timedelta(hours=1)
+    assert [any_ledger.begin_pruning(hour) for _ in range(3)] == [True, False, False]
+    assert any_ledger.begin_pruning(timedelta(0))
+
+
+def test_pruning_does_not_wait_for_a_clock_set_back(ledger: Ledger, clock: Clock) -> None:
+    """Whoever pruned in a future that is no more does not count."""
+    ledger.begin_pruning(timedelta(hours=1))
+    clock.now -= timedelta(days=9)
+    assert ledger.begin_pruning(timedelta(hours=1))

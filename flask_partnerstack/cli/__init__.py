@@ -1,0 +1,16 @@
+"""The ``flask partnerstack`` commands: each a few lines over a method of the same name.
+
+Found through the ``flask.commands`` entry point, without the app doing anything. Exit codes: 0 all
+is well, 1 something is wrong, 2 it was called wrongly, 130 stopped by Ctrl-C.
+"""
+
+from . import checking as checking
+from . import delivering as delivering
+from . import exporting as exporting
+from . import forgetting as forgetting
+from . import importing as importing
+from . import looking as looking
+from . import moving as moving
+from . import recording as recording
+from . import setting_up as setting_up
+from .group import partnerstack as partnerstack

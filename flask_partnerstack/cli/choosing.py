@@ -1,0 +1,95 @@
+"""The options that say which entries: by state, partner, customer and time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+from typing import Any
+
+import click
+
+from .._state import get_state
+from ..ledger import Filter
+from ..ledger import Status
+
+_AGO = re.compile(r"(\d{1,6})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def span(text: str) -> timedelta | None:
+    """Return how long ``90d`` is, or ``12h``, ``30m``, ``2w``; ``None`` for anything else."""
+    found = _AGO.fullmatch(text.strip())
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+
+
+def moment_or_ago(text: str) -> datetime | timedelta:
+    """Read a day, a moment (UTC unless told), or how long before now it is."""
+    ago = span(text)
+    if ago is not None:
+        return ago
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r}: expected a day (2026-03-01), a moment in UTC (2026-03-01T12:30) or how "
+            "long ago (30m, 12h, 7d, 2w)."
+        ) from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
+
+
+def duration(text: str) -> timedelta:
+    """Read how long: a number of days, or 90d, 12h, 2w."""
+    lasts = span(f"{text}d" if text.isdecimal() else text)
+    if lasts is None:
+        raise click.BadParameter(f"{text!r}: expected days (90), or 12h, 90d, 2w.")
+    return lasts
+
+
+def choosing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose entries; :func:`chosen` reads them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.option("--status", type=click.Choice([s.value for s in Status]), help="Only this state."),
+    click.option("--partner", metavar="KEY", help="Only this partner key."),
+    click.option(
+        "--customer",
+        metavar="TEXT",
+        default="",
+        help="Only where customer key, e-mail address or name contains this.",
+    ),
+    click.option(
+        "--since",
+        type=moment_or_ago,
+        metavar="WHEN",
+        help="Recorded then or later: 2026-03-01, 7d.",
+    ),
+    click.option("--until", type=moment_or_ago, metavar="WHEN", help="Recorded before then."),
+)
+
+
+def chosen(
+    status: str | None,
+    partner: str | None,
+    customer: str,
+    since: datetime | timedelta | None,
+    until: datetime | timedelta | None,
+) -> Filter:
+    """Return the filter that the options describe."""
+    return Filter(
+        status=Status(status) if status else None,
+        partner_key=partner,
+        search=customer,
+        since=_at(since),
+        until=_at(until),
+    )
+
+
+def _at(moment: datetime | timedelta | None) -> datetime | None:
+    return get_state().clock() - moment if isinstance(moment, timedelta) else moment

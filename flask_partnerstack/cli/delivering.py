@@ -1,0 +1,205 @@
+"""``deliver``, ``worker``, ``requeue``, ``verify``: what is sent, and looked up."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import click
+
+from .._state import State
+from .._state import get_state
+from ..engines import ThreadEngine
+from ..errors import Judgement
+from ..ledger import Entry
+from ..ledger import Status
+from ..settings import DEADLINE
+from .group import in_app
+from .group import partnerstack
+from .output import facts_of
+from .output import facts_of_pause
+from .output import how_many
+from .output import json_option
+from .output import say_json
+from .progress import LongWork
+
+
+@partnerstack.command("requeue")
+@click.argument("customer_key", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every dead entry, or as --status says.")
+@click.option(
+    "--status",
+    type=click.Choice(["dead", "skipped", "parked"]),
+    default="dead",
+    show_default=True,
+    help="With --all: which.",
+)
+@click.option("--partner", metavar="KEY", help="With --all: only this partner key.")
+@click.option("--reason", metavar="TEXT", help="With --all: only where the reason contains this.")
+@json_option
+@in_app
+def requeue(
+    customer_key: str | None,
+    everything: bool,
+    status: str,
+    partner: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Make a dead, skipped or parked entry due again: one customer's, or with --all many."""
+    if (customer_key is None) is not everything:
+        raise click.UsageError("Name one CUSTOMER_KEY, or give --all.")
+    ledger = get_state().ledger
+    if customer_key is not None:
+        entry = ledger.requeue(customer_key)
+        if as_json:
+            say_json(facts_of(entry))
+        else:
+            click.echo(f"Entry {entry.id} is {entry.status} and due now.")
+        return
+    wanted = Status.PENDING if status == "parked" else Status(status)
+    count = ledger.requeue_all(status=wanted, partner_key=partner, reason=reason)
+    if as_json:
+        say_json({"requeued": count})
+    else:
+        click.echo(f"{how_many(count)} due now.")
+
+
+@partnerstack.command("deliver")
+@json_option
+@in_app
+def deliver(as_json: bool) -> None:
+    """Deliver what is due, once, and end. For cron."""
+    state = get_state()
+    _demand_token(state)
+    with LongWork("Dealt with") as work:
+        while not work.stopped and (jobs := state.dispatcher.take(1)):
+            jobs[0]()
+            work.advance()
+    pause = state.ledger.outlook().pause
+    if as_json:
+        say_json({"dealt_with": work.done, "pause": facts_of_pause(pause)})
+    else:
+        click.echo(f"Dealt with {how_many(work.done)}.")
+    if pause is not None:
+        click.echo(f"Delivery is paused: {pause.reason}.", err=True)
+        raise click.exceptions.Exit(1)
+
+
+@partnerstack.command("verify")
+@click.argument("customer_key", required=False)
+@click.option("--all", "everything", is_flag=True, help="All that are delivered.")
+@json_option
+@in_app
+def verify(customer_key: str | None, everything: bool, as_json: bool) -> None:
+    """Look delivered conversions up at PartnerStack now: one customer's, or with --all each.
+
+    Needs the key pair. Who is found is verified; nobody is given up by it. Exit code 1: somebody
+    was not found.
+    """
+    if (customer_key is None) is not everything:
+        raise click.UsageError("Name one CUSTOMER_KEY, or give --all.")
+    state = get_state()
+    looked_up = _verify_all(state) if customer_key is None else _verify_one(state, customer_key)
+    if as_json:
+        say_json([{**facts_of(entry), "found": found.value} for entry, found in looked_up])
+    else:
+        _say_found(looked_up)
+    if any(found is not Judgement.FOUND for _, found in looked_up):
+        raise click.exceptions.Exit(1)
+
+
+def _verify_one(state: State, customer_key: str) -> list[tuple[Entry, Judgement]]:
+    entry = state.ledger.get(customer_key)
+    if entry.status is Status.VERIFIED:
+        return [(entry, Judgement.FOUND)]
+    if entry.status is not Status.DELIVERED:
+        raise click.ClickException(
+            f"Entry {entry.id} is {entry.status}, and only what is delivered is looked up."
+        )
+    looked_up = state.dispatcher.verify_next(customer_key=customer_key)
+    if looked_up is None:
+        raise click.ClickException(f"Entry {entry.id} is being dealt with just now, or is erased.")
+    return [looked_up]
+
+
+def _verify_all(state: State) -> list[tuple[Entry, Judgement]]:
+    looked_up: list[tuple[Entry, Judgement]] = []
+    last = 0
+    with LongWork("Looked up", state.ledger.counts()[Status.DELIVERED]) as work:
+        while not work.stopped and (found := state.dispatcher.verify_next(after_id=last)):
+            last = found[0].id
+            looked_up.append(found)
+            work.advance()
+    return looked_up
+
+
+def _say_found(looked_up: list[tuple[Entry, Judgement]]) -> None:
+    for entry, found in looked_up:
+        if found is not Judgement.FOUND:
+            click.echo(f"{found.value:12} entry {entry.id}, {entry.customer_key}")
+        elif entry.test:
+            click.echo(f"{'test':12} entry {entry.id}, {entry.customer_key}: pays nobody")
+    count = sum(found is Judgement.FOUND for _, found in looked_up)
+    click.echo(f"Found {count} of {how_many(len(looked_up))}.")
+
+
+@partnerstack.command("worker")
+@click.option("--concurrency", type=click.IntRange(1, 64), help="Sends at once.")
+@in_app
+def worker(concurrency: int | None) -> None:
+    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
+
+    Any number may share a ledger. Stopped, it finishes what it has claimed, and waits for it 30
+    seconds at most; stopped twice, it ends at once.
+    """
+    state = get_state()
+    _demand_token(state)
+    concurrency = concurrency or state.settings.concurrency
+    engine = ThreadEngine(
+        state.dispatcher,
+        concurrency=concurrency,
+        poll=1.0,
+        stop_within=DEADLINE.total_seconds(),
+        ahead=concurrency,
+    )
+    with _until_stopped() as wait:
+        engine.wake()
+        click.echo(f"Delivering from {state.ledger.location}. Stop with Ctrl-C.")
+        wait()
+    click.echo("Finishing what is claimed. Stop again to end at once.")
+    engine.stop()
+    click.echo("Stopped.")
+
+
+def _demand_token(state: State) -> None:
+    if state.settings.token is None:
+        raise click.ClickException(
+            "PARTNERSTACK_TOKEN is not set, so nothing can be delivered. See: "
+            "flask partnerstack check"
+        )
+
+
+@contextmanager
+def _until_stopped() -> Iterator[Callable[[], object]]:
+    """Yield what waits for Ctrl-C or SIGTERM."""
+    # Whatever a handler in Python sets, a signal may come just before the wait for it begins, and
+    # is then seen when the wait is over. The interpreter's own writes a byte at once:
+    # https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno())
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield partial(reader.recv, 1)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        reader.close()
+        writer.close()

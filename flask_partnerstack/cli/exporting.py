@@ -1,0 +1,105 @@
+"""``export``: entries with all that is reported of them, as CSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from datetime import datetime
+from datetime import timedelta
+from typing import Any
+from typing import TextIO
+
+import click
+
+from .._state import get_state
+from ..ledger import Entry
+from .choosing import choosing
+from .choosing import chosen
+from .group import in_app
+from .group import partnerstack
+from .output import CONVERSION_FIELDS
+from .output import facts_of
+from .output import facts_of_conversion
+from .output import plain
+from .progress import LongWork
+
+Facts = dict[str, Any]
+
+COLUMNS = (*Entry.__dataclass_fields__, *CONVERSION_FIELDS)
+#: How cells begin that a spreadsheet would take for a formula, and run.
+#: https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+@partnerstack.command("export")
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    default="-",
+    help="A file, in the place of standard output.",
+)
+@choosing
+@in_app
+def export(
+    form: str,
+    output: TextIO,
+    status: str | None,
+    partner: str | None,
+    customer: str,
+    since: datetime | timedelta | None,
+    until: datetime | timedelta | None,
+) -> None:
+    """Write entries with all that is reported of them, oldest first.
+
+    E-mail addresses and names are in it. In CSV, a cell that a spreadsheet would take for a
+    formula begins with an apostrophe; import takes it off again.
+    """
+    ledger = get_state().ledger
+    wanted = chosen(status, partner, customer, since, until)
+    with LongWork("Exported", ledger.count(wanted)) as work:
+        write = _WRITERS[form](output)
+        for entry, conversion in ledger.stream(wanted):
+            write({**facts_of(entry), **facts_of_conversion(conversion)})
+            work.advance()
+            if work.stopped:
+                break
+        output.flush()
+
+
+def _csv(output: TextIO) -> Callable[[Facts], None]:
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(COLUMNS)
+
+    def write(facts: Facts) -> None:
+        writer.writerow([cell(facts[name]) for name in COLUMNS])
+
+    return write
+
+
+def cell(value: object) -> str:
+    """Return a value as a cell that no spreadsheet takes for a formula."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else _as_text(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return json.dumps(value, default=plain)
+
+
+def _jsonl(output: TextIO) -> Callable[[Facts], None]:
+    def write(facts: Facts) -> None:
+        output.write(json.dumps(facts, default=plain) + "\n")
+
+    return write
+
+
+_WRITERS = {"csv": _csv, "jsonl": _jsonl}

@@ -1,0 +1,176 @@
+"""``import``: customers that were never reported, from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+from typing import TextIO
+
+import click
+
+from .._state import get_state
+from ..conversion import Conversion
+from ..errors import EntryNotFound
+from ..errors import InvalidConversion
+from ..ledger import Entry
+from ..ledger import Status
+from .exporting import FORMULA
+from .group import in_app
+from .group import partnerstack
+from .output import how_many
+from .output import json_option
+from .output import say_json
+from .progress import LongWork
+from .recording import record_quietly
+
+#: The columns there may be; the first two there must be.
+COLUMNS = tuple(Conversion.__dataclass_fields__)
+REQUIRED = COLUMNS[:2]
+#: What an export has beside them, and nobody can import.
+IGNORED = tuple(name for name in Entry.__dataclass_fields__ if name not in COLUMNS)
+
+
+@dataclass
+class Tally:
+    """What became of the rows.
+
+    :param bad: ``(line, field, what is wrong with it)``.
+    """
+
+    new: int = 0
+    known: int = 0
+    skipped: int = 0
+    bad: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+@partnerstack.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.option("--commit", is_flag=True, help="Record them. Without it, only say what would be.")
+@click.option("--delimiter", default=",", show_default=True, help="Between the columns.")
+@json_option
+@in_app
+def import_customers(file: TextIO, commit: bool, delimiter: str, as_json: bool) -> None:
+    """Record customers that were never reported, from a CSV file with a line of headings.
+
+    Columns: customer_key and xid, and as you have them partner_key, email, name, provider_key,
+    origin, ip_address, user_agent, external_type, sub_ids and meta (these two as JSON). A customer
+    who is in the ledger is left alone, so that it may be run twice. Exit code 1: there are rows
+    that cannot be recorded; each is named.
+    """
+    if len(delimiter) != 1:
+        raise click.UsageError("--delimiter: expected one character.")
+    tally = Tally()
+    seen: set[str] = set()
+    with LongWork("Imported" if commit else "Looked at") as work:
+        for line, row in _rows(file, delimiter):
+            _take(tally, line, row, seen, commit=commit)
+            work.advance()
+            if work.stopped:
+                break
+    _say(tally, commit=commit, as_json=as_json)
+    if tally.bad:
+        raise click.exceptions.Exit(1)
+
+
+def _rows(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    """Yield each row's line and its cells with the names of their columns."""
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    try:
+        headings = [name.strip() for name in next(reader, [])]
+        _check(headings)
+        for cells in reader:
+            if cells:
+                yield reader.line_num, _named(headings, cells)
+    except (csv.Error, UnicodeDecodeError) as e:
+        raise click.ClickException(
+            f"line {reader.line_num + 1}: this is not CSV in UTF-8: {e}"
+        ) from e
+
+
+def _check(headings: list[str]) -> None:
+    for name in headings:
+        if name not in COLUMNS and name not in IGNORED:
+            raise click.UsageError(
+                f"line 1: unknown column {name!r}. Expected some of {', '.join(COLUMNS)}."
+            )
+    for name in REQUIRED:
+        if headings.count(name) != 1:
+            raise click.UsageError(f"line 1: expected one column {name}.")
+
+
+def _named(headings: list[str], cells: list[str]) -> list[tuple[str, str]]:
+    if len(cells) != len(headings):
+        return [("row", f"expected {len(headings)} cells, got {len(cells)}.")]
+    return list(zip(headings, cells, strict=True))
+
+
+def _take(
+    tally: Tally, line: int, row: list[tuple[str, str]], seen: set[str], *, commit: bool
+) -> None:
+    try:
+        conversion = _conversion_of(row)
+    except InvalidConversion as e:
+        tally.bad.append((line, e.field, e.expected))
+        return
+    known = _is_known(conversion.customer_key) or conversion.customer_key in seen
+    if known:
+        tally.known += 1
+    elif not commit:
+        seen.add(conversion.customer_key)
+        tally.new += 1
+    elif _record(conversion).status is Status.SKIPPED:
+        tally.skipped += 1
+    else:
+        tally.new += 1
+
+
+def _conversion_of(row: list[tuple[str, str]]) -> Conversion:
+    if row[0][0] == "row":
+        raise InvalidConversion(*row[0])
+    given = {name: _read(name, cell) for name, cell in row if name in COLUMNS and cell.strip()}
+    missing = next((name for name in REQUIRED if name not in given), None)
+    if missing is not None:
+        raise InvalidConversion(missing, "it is empty.")
+    return Conversion.of(**given)
+
+
+def _read(name: str, cell: str) -> Any:
+    text = cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    if name not in ("sub_ids", "meta"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InvalidConversion(name, "expected JSON.") from None
+
+
+def _is_known(customer_key: str) -> bool:
+    try:
+        return get_state().ledger.get(customer_key).status is not Status.SKIPPED
+    except EntryNotFound:
+        return False
+
+
+def _record(conversion: Conversion) -> Entry:
+    fields = {name: getattr(conversion, name) for name in COLUMNS[3:]}
+    return record_quietly(conversion.customer_key, conversion.xid, conversion.partner_key, fields)
+
+
+def _say(tally: Tally, *, commit: bool, as_json: bool) -> None:
+    if as_json:
+        bad = [{"line": line, "field": name, "expected": why} for line, name, why in tally.bad]
+        counts = {"new": tally.new, "known": tally.known, "skipped": tally.skipped}
+        say_json({"committed": commit, **counts, "bad": bad})
+        return
+    for line, name, why in tally.bad:
+        click.echo(f"line {line}: {name}: {why}", err=True)
+    done = "Recorded" if commit else "Would record"
+    click.echo(f"{done} {how_many(tally.new)}; {tally.known} known already, {len(tally.bad)} bad.")
+    if tally.skipped:
+        click.echo(f"{how_many(tally.skipped)} skipped by the app's own hooks.")
+    if not commit and tally.new:
+        click.echo("Nothing was written. Add --commit to do it.")

@@ -1,0 +1,131 @@
+"""``status``, ``list``, ``show``: what became of the conversions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from datetime import timedelta
+
+import click
+
+from .._state import get_state
+from ..ledger import Cause
+from ..ledger import Entry
+from ..ledger import Pause
+from .choosing import choosing
+from .choosing import chosen
+from .group import in_app
+from .group import partnerstack
+from .output import facts_of
+from .output import facts_of_attempt
+from .output import facts_of_conversion
+from .output import facts_of_pause
+from .output import json_option
+from .output import moment
+from .output import say_json
+from .output import table
+
+_ENTRY_HEADINGS = ("ID", "CUSTOMER", "STATUS", "PARTNER", "XID", "TRIES", "RECORDED", "REASON")
+_TRAIL_HEADINGS = ("AT", "JUDGED", "STATUS", "REASON", "ANSWER")
+
+
+@partnerstack.command("status")
+@json_option
+@in_app
+def status(as_json: bool) -> None:
+    """Count the conversions by state."""
+    state = get_state()
+    counts = state.ledger.counts()
+    oldest = state.ledger.oldest_pending()
+    pause = state.ledger.outlook().pause
+    if as_json:
+        say_json(
+            {
+                "ledger": state.ledger.location,
+                "conversions": {status.value: count for status, count in counts.items()},
+                "all": sum(counts.values()),
+                "oldest_undelivered": oldest,
+                "pause": facts_of_pause(pause),
+            }
+        )
+        return
+    click.echo(f"Ledger: {state.ledger.location}")
+    table(
+        ("STATUS", "CONVERSIONS"),
+        [*((s.value, str(n)) for s, n in counts.items()), ("all", str(sum(counts.values())))],
+    )
+    if oldest is not None:
+        click.echo(f"Oldest undelivered: recorded {moment(oldest)}.")
+    _say_pause(pause)
+
+
+def _say_pause(pause: Pause | None) -> None:
+    if pause is not None:
+        click.echo(f"Delivery is paused since {moment(pause.since)}: {pause.reason}.")
+        if pause.cause not in (Cause.NO_TOKEN, Cause.MOVING, Cause.MOVED):
+            click.echo(f"Next probe: {moment(pause.probe_at)}, after {pause.probes} so far.")
+
+
+@partnerstack.command("list")
+@choosing
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@json_option
+@in_app
+def list_entries(
+    status: str | None,
+    partner: str | None,
+    customer: str,
+    since: datetime | timedelta | None,
+    until: datetime | timedelta | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List entries, newest first."""
+    wanted = chosen(status, partner, customer, since, until)
+    entries = get_state().ledger.newest(wanted, limit=limit)
+    if as_json:
+        say_json([facts_of(entry) for entry in entries])
+        return
+    table(_ENTRY_HEADINGS, [_cells(entry) for entry in entries])
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    return (
+        str(entry.id),
+        entry.customer_key or "-",
+        entry.status.value,
+        entry.partner_key or "-",
+        entry.xid,
+        str(entry.attempts),
+        moment(entry.recorded_at),
+        entry.reason or "",
+    )
+
+
+@partnerstack.command("show")
+@click.argument("customer_key")
+@json_option
+@in_app
+def show(customer_key: str, as_json: bool) -> None:
+    """Show one customer's entry with its trail."""
+    ledger = get_state().ledger
+    entry = ledger.get(customer_key)
+    reported = facts_of_conversion(ledger.conversion_of(entry))
+    trail = ledger.trail(entry)
+    if as_json:
+        say_json({**facts_of(entry), **reported, "trail": [facts_of_attempt(t) for t in trail]})
+        return
+    for name, value in {**facts_of(entry), **_known(reported)}.items():
+        click.echo(f"{name:13} {moment(value) if isinstance(value, datetime) else value}")
+    click.echo()
+    table(
+        _TRAIL_HEADINGS,
+        [(moment(t.at), t.judged.value, str(t.status or "-"), t.reason, t.answer) for t in trail],
+    )
+
+
+def _known(reported: dict[str, object]) -> dict[str, object]:
+    said = {name: value for name, value in reported.items() if value is not None}
+    return {
+        name: ", ".join(value) if isinstance(value, tuple) else value
+        for name, value in said.items()
+    }

@@ -1,0 +1,88 @@
+"""``LongWork``: says on stderr how far it has come, and ends well at Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from types import TracebackType
+from typing import Any
+
+import click
+
+#: Seconds between two words on how far it is: on a terminal, and in a log.
+ON_TERMINAL = 0.2
+IN_LOG = 10.0
+#: What shells say of a process that Ctrl-C ended: 128 and the signal's number.
+STOPPED = 130
+
+
+class LongWork:
+    """Work that is done bit by bit.
+
+    The first Ctrl-C lets the bit under way be finished, a second one does not. Either way the
+    command says how much is done, and ends with exit code 130.
+
+    :param doing: what it does, as in "Pruned 500 of 2000".
+    :param total: how many bits there are, when that is known.
+    """
+
+    def __init__(
+        self, doing: str, total: int | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.done = 0
+        self.stopped = False
+        self._doing = doing
+        self._total = total
+        self._clock = clock
+        self._said_at = clock()
+        self._is_terminal = sys.stderr.isatty()
+        self._before: Any = None
+
+    def __enter__(self) -> LongWork:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._listen_no_more()
+        self._wipe()
+        if self.stopped and kind in (None, KeyboardInterrupt):
+            click.echo(
+                f"Stopped. {self._so_far()}; what is done is done, and the rest is as it was.",
+                err=True,
+            )
+            raise click.exceptions.Exit(STOPPED)
+
+    def advance(self, by: int = 1) -> None:
+        """So much more is done."""
+        self.done += by
+        now = self._clock()
+        if now - self._said_at >= (ON_TERMINAL if self._is_terminal else IN_LOG):
+            self._said_at = now
+            start, end = ("\r", "\x1b[K") if self._is_terminal else ("", "\n")
+            click.echo(f"{start}{self._so_far()}{end}", nl=False, err=True)
+
+    def _so_far(self) -> str:
+        return f"{self._doing} {self.done}" + (f" of {self._total}" if self._total else "")
+
+    def _wipe(self) -> None:
+        if self._is_terminal:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stopped = True
+        # The next one interrupts at once.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _listen_no_more(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)

@@ -1,0 +1,112 @@
+"""``track``: one conversion by hand, for a signup that was missed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from .._state import EXTENSION
+from .._state import get_state
+from .._state import this_app
+from ..conversion import masked
+from ..engines import NoEngine
+from ..errors import EntryNotFound
+from ..ledger import Entry
+from ..ledger import Status
+from ..referral import Referral
+from ..tracking import track_conversion
+from .group import in_app
+from .group import partnerstack
+from .output import facts_of
+from .output import json_option
+from .output import say_json
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise click.BadParameter('expected a JSON object, like {"company": "Acme"}.')
+    return content
+
+
+@partnerstack.command("track")
+@click.argument("customer_key")
+@click.option("--xid", required=True, help="The click, as the ERROR line in the log has it.")
+@click.option("--partner", metavar="KEY", help="The partner key, for your own reports.")
+@click.option("--email")
+@click.option("--name")
+@click.option("--provider-key", help="The payment provider's ID of the customer.")
+@click.option("--origin", help="The host of the signup.")
+@click.option("--ip-address", help="The customer's.")
+@click.option("--user-agent", help="The customer's.")
+@click.option("--external-type")
+@click.option("--sub-id", "sub_ids", multiple=True, help="May be given more than once.")
+@click.option("--meta", type=json_object, metavar="JSON", help="Custom fields, as a JSON object.")
+@json_option
+@in_app
+def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fields: Any) -> None:
+    """Record one conversion by hand, for a signup that was missed.
+
+    Whoever delivers for the site delivers it. A second time does no harm: a customer key is
+    recorded once.
+    """
+    known = _entry_of(customer_key)
+    entry = record_quietly(customer_key, xid, partner, fields)
+    if as_json:
+        say_json({**facts_of(entry), "new": known is None or known.status is Status.SKIPPED})
+    else:
+        click.echo(_told(entry, known))
+    if entry.status is Status.SKIPPED:
+        raise click.exceptions.Exit(1)
+
+
+def _told(entry: Entry, known: Entry | None) -> str:
+    if entry.status is Status.SKIPPED:
+        return f"Entry {entry.id} is skipped, and will not be sent: {entry.reason}."
+    if known is not None and known.status is not Status.SKIPPED:
+        return f"Nothing to do: {masked(entry.customer_key)} is entry {entry.id}, {entry.status}."
+    return f"Recorded entry {entry.id}: customer {masked(entry.customer_key)}, xid {entry.xid}."
+
+
+def _entry_of(customer_key: str) -> Entry | None:
+    try:
+        return get_state().ledger.get(customer_key)
+    except EntryNotFound:
+        return None
+
+
+def record_quietly(
+    customer_key: str, xid: str, partner: str | None, fields: dict[str, Any]
+) -> Entry:
+    """Record a conversion, and leave its delivery to whoever delivers for the site.
+
+    A process that ends at once must not begin to send.
+
+    :raises InvalidConversion: naming the field that cannot be reported.
+    """
+    referral = Referral(xid, partner_key=partner, source="stored")
+    with _nobody_delivering():
+        entry = track_conversion(customer_key, referral=referral, **fields)
+    if entry is None:
+        raise click.ClickException("PARTNERSTACK_ENABLED is False, so nothing is recorded.")
+    return entry
+
+
+@contextmanager
+def _nobody_delivering() -> Iterator[None]:
+    app = this_app()
+    state = get_state()
+    app.extensions[EXTENSION] = replace(state, engine=NoEngine())
+    try:
+        yield
+    finally:
+        app.extensions[EXTENSION] = state

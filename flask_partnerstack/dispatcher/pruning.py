@@ -1,0 +1,48 @@
+"""``Pruner``: removes the personal data of settled entries, a little at a time, by itself."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from datetime import timedelta
+
+from ..errors import PartnerStackError
+from ..ledger import Ledger
+
+log = logging.getLogger("flask_partnerstack")
+
+#: How often, by whichever process comes first, and how many entries at once: the time of a few
+#: deliveries. ``flask partnerstack prune`` does all.
+EVERY = timedelta(hours=1)
+MOST = 500
+
+
+class Pruner:
+    """Keeps to RETENTION beside the deliveries.
+
+    :param retention: how long a settled entry keeps personal data; ``None``: as long as it is.
+    """
+
+    def __init__(self, retention: timedelta | None, ledger: Ledger) -> None:
+        self._retention = retention
+        self._ledger = ledger
+        self._looked_at: datetime | None = None
+
+    def look(self, now: datetime) -> None:
+        """Prune if it is time. Never raises for the ledger: deliveries are worth more.
+
+        :param now: the ledger's time.
+        """
+        if self._retention is None or not self._is_time(now):
+            return
+        self._looked_at = now
+        try:
+            if self._ledger.begin_pruning(EVERY):
+                count = self._ledger.prune(self._retention, limit=MOST)
+                log.info("Removed the personal data of %s settled entries.", count)
+        except PartnerStackError as e:
+            log.warning("Nothing was pruned; it is tried again in an hour: %s", e)
+
+    def _is_time(self, now: datetime) -> bool:
+        before = self._looked_at
+        return before is None or not timedelta(0) <= now - before < EVERY

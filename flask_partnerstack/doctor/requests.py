@@ -1,0 +1,79 @@
+"""What requests will look like: the cookie's domain, and the proxy in front."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from .._state import State
+from .finding import Finding
+
+PROXY_FIX = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)"
+
+
+def look_at_requests(app: Flask, state: State) -> Iterator[Finding]:
+    """Say whether browsers will take our cookie, and whose address is reported."""
+    yield _cookie_domain(state.settings.cookie_domain, _server_name(app))
+    yield _proxy(app)
+
+
+def _server_name(app: Flask) -> str | None:
+    name = app.config.get("SERVER_NAME")
+    return name.partition(":")[0].lower() if isinstance(name, str) and name else None
+
+
+def _cookie_domain(domain: str | None, host: str | None) -> Finding:
+    if domain is None:
+        return Finding("ok", "The click's cookie belongs to the host that the click came to.")
+    bare = domain.lstrip(".").lower()
+    if "." not in bare or _is_address(bare):
+        return Finding(
+            "error",
+            f"PARTNERSTACK_COOKIE_DOMAIN is {domain}, which no browser shares cookies under.",
+            "The click is kept for one host only, and is lost on the way to another.",
+            "Expected a domain of yours, like acme.com.",
+        )
+    if host is not None and not f".{host}".endswith(f".{bare}"):
+        return Finding(
+            "error",
+            f"PARTNERSTACK_COOKIE_DOMAIN is {domain}, and SERVER_NAME is {host}.",
+            "Browsers refuse such a cookie, so it is set for that host alone, and a signup on "
+            "another subdomain does not see the click.",
+            f"Set it to {host}, or a domain above it.",
+        )
+    where = f"{host} is in it" if host else "a host that is not in it is said in the log, once"
+    return Finding("ok", f"The click's cookie is shared under {bare}; {where}.")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _proxy(app: Flask) -> Finding:
+    if _has_proxy_fix(app):
+        return Finding("ok", "ProxyFix is in place: customers' addresses come from the proxy.")
+    return Finding(
+        "ok",
+        "No ProxyFix is in place: customers' addresses are those of their connections.",
+        way_out="That is seen only in requests. Behind a proxy the first conversion logs a WARNING "
+        f"that names ProxyFix. It is put right by: {PROXY_FIX}",
+    )
+
+
+def _has_proxy_fix(app: Flask) -> bool:
+    """Look through what wraps the app; most middleware keeps what it wraps as ``app``."""
+    layer: object = app.wsgi_app
+    for _ in range(50):
+        if isinstance(layer, ProxyFix):
+            return True
+        layer = getattr(layer, "app", None) or getattr(layer, "wsgi_app", None)
+        if layer is None or layer is app:
+            return False
+    return False

@@ -1,0 +1,89 @@
+"""``Survey``: what an operator asks of many entries at once, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import func
+from sqlalchemy import select
+
+from ..conversion import Conversion
+from . import claims
+from .deliveries import Deliveries
+from .entry import Entry
+from .entry import read_payload
+from .reports import Filter
+from .tables import entries
+
+#: Entries that are in memory at once while all of them are read.
+CHUNK = 500
+
+
+class Survey(Deliveries):
+    """Reads many entries."""
+
+    def newest(self, wanted: Filter, *, limit: int) -> Sequence[Entry]:
+        """Return up to ``limit`` entries, newest first."""
+        chosen = select(entries).where(*wanted.conditions()).order_by(entries.c.id.desc())
+        with self._database.read() as conn:
+            return [claims.entry_of(row) for row in conn.execute(chosen.limit(limit))]
+
+    def count(self, wanted: Filter) -> int:
+        """Return how many entries there are."""
+        counted = select(func.count()).select_from(entries).where(*wanted.conditions())
+        with self._database.read() as conn:
+            return conn.scalar(counted) or 0
+
+    def stream(self, wanted: Filter) -> Iterator[tuple[Entry, Conversion]]:
+        """Yield entries with what is reported of them, oldest first, a few in memory at once.
+
+        Each few are read in a transaction of their own, so that no writer waits for the reader.
+        One whose conversion is damaged comes with what the entry itself knows.
+        """
+        last = 0
+        while chunk := self._chunk(wanted, last):
+            yield from chunk
+            last = chunk[-1][0].id
+
+    def _chunk(self, wanted: Filter, last: int) -> list[tuple[Entry, Conversion]]:
+        chosen = select(entries).where(entries.c.id > last, *wanted.conditions())
+        with self._database.read() as conn:
+            rows = conn.execute(chosen.order_by(entries.c.id).limit(CHUNK)).all()
+        return [_with_conversion(claims.entry_of(row), row.payload) for row in rows]
+
+    def looked_up(self, *, limit: int) -> Sequence[Entry]:
+        """Return the newest entries that were found at PartnerStack, newest first."""
+        found = select(entries).where(entries.c.test.is_not(None)).order_by(entries.c.id.desc())
+        with self._database.read() as conn:
+            return [claims.entry_of(row) for row in conn.execute(found.limit(limit))]
+
+    def reported(self, *, limit: int) -> list[Conversion]:
+        """Return what was recorded last, newest first."""
+        chosen = select(entries).order_by(entries.c.id.desc()).limit(limit)
+        with self._database.read() as conn:
+            rows = conn.execute(chosen).all()
+        return [_with_conversion(claims.entry_of(row), row.payload)[1] for row in rows]
+
+    def overdue(self) -> timedelta:
+        """Return how long the first due entry has waited for somebody to deal with it."""
+        with self._database.read() as conn:
+            due_at = conn.scalar(
+                select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
+            )
+            waited = timedelta(0) if due_at is None else self.now_in(conn) - due_at
+        return max(waited, timedelta(0))
+
+    def clock_lead(self) -> timedelta:
+        """Return how far the database's clock is ahead of ours; nothing where it has none."""
+        before = self._clock()
+        return self.now() - before
+
+
+def _with_conversion(entry: Entry, payload: str) -> tuple[Entry, Conversion]:
+    try:
+        return entry, read_payload(entry, payload)
+    except ValueError:
+        key, xid, partner_key = entry.customer_key, entry.xid, entry.partner_key
+        return entry, Conversion(customer_key=key, xid=xid, partner_key=partner_key)
