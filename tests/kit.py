@@ -9,6 +9,11 @@ from datetime import timedelta
 from datetime import timezone
 from typing import Any
 
+from click.testing import CliRunner
+from click.testing import Result
+from flask import Flask
+from flask.cli import FlaskGroup
+
 from flask_partnerstack import PartnerStack
 from flask_partnerstack.errors import DeliveryError
 from flask_partnerstack.settings import Settings
@@ -69,3 +74,9 @@ class TravellingPartnerStack(PartnerStack):
 
     def make_transport(self, settings: Settings) -> Transport:
         return self._transport or super().make_transport(settings)
+
+
+def run(app: Flask, *arguments: str, stdin: str | None = None) -> Result:
+    """Run a command as ``flask`` does: found by its entry point, the app loaded by the group."""
+    group = FlaskGroup(create_app=lambda: app)
+    return CliRunner().invoke(group, ["partnerstack", *arguments], input=stdin)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from flask import Flask
 from flask.cli import FlaskGroup
 
@@ -21,15 +20,9 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.sandbox import SandboxProcess
 from flask_partnerstack.wire import Response
 from tests.kit import ScriptedTransport
+from tests.kit import run
 
 MakeApp = Callable[..., Flask]
-
-
-def run(app: Flask, *arguments: str) -> Result:
-    """Run a command as ``flask`` does: found by its entry point, the app loaded by the group."""
-    from click.testing import CliRunner
-
-    return CliRunner().invoke(FlaskGroup(create_app=lambda: app), ["partnerstack", *arguments])
 
 
 def record(app: Flask, *keys: str) -> None:
@@ -191,9 +184,11 @@ def test_check_is_content_with_a_good_setup(
 ) -> None:
     """Everything in order: exit code 0 and not one warning."""
     monkeypatch.setattr("flask_partnerstack.ledger.place.in_container", lambda: False)
+    monkeypatch.setattr("flask_partnerstack.doctor.ledger.file_system_of", lambda _path: "ext4")
     result = run(make_app(ENGINE="thread"), "check")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.output.splitlines()] == ["ok", "ok", "ok"]
+    lines = result.output.splitlines()
+    assert {line.split()[0] for line in lines if not line.startswith(" ")} == {"ok"}
 
 
 @pytest.mark.parametrize(

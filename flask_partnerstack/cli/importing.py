@@ -25,6 +25,7 @@ from .output import how_many
 from .output import json_option
 from .output import say_json
 from .progress import LongWork
+from .recording import demand_enabled
 from .recording import record_quietly
 
 #: The columns there may be; the first two there must be.
@@ -63,6 +64,7 @@ def import_customers(file: TextIO, commit: bool, delimiter: str, as_json: bool) 
     """
     if len(delimiter) != 1:
         raise click.UsageError("--delimiter: expected one character.")
+    demand_enabled()
     tally = Tally()
     seen: set[str] = set()
     with LongWork("Imported" if commit else "Looked at") as work:

@@ -59,6 +59,7 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     Whoever delivers for the site delivers it. A second time does no harm: a customer key is
     recorded once.
     """
+    demand_enabled()
     known = _entry_of(customer_key)
     entry = record_quietly(customer_key, xid, partner, fields)
     if as_json:
@@ -96,9 +97,14 @@ def record_quietly(
     referral = Referral(xid, partner_key=partner, source="stored")
     with _nobody_delivering():
         entry = track_conversion(customer_key, referral=referral, **fields)
-    if entry is None:
-        raise click.ClickException("PARTNERSTACK_ENABLED is False, so nothing is recorded.")
+    assert entry is not None  # noqa: S101 - there is a click, and the app is switched on
     return entry
+
+
+def demand_enabled() -> None:
+    """Say it at once when nothing can be recorded."""
+    if not get_state().settings.enabled:
+        raise click.ClickException("PARTNERSTACK_ENABLED is False, so nothing is recorded.")
 
 
 @contextmanager

@@ -1,0 +1,116 @@
+"""``status``, ``list``, ``show``: their JSON, and which entries they choose."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack import Referral
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.wire import Response
+from tests.kit import XID
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+from tests.kit import run
+
+
+@pytest.fixture
+def shop(app: Flask, clock: Clock, transport: ScriptedTransport) -> Flask:
+    """Three conversions, a day apart: delivered, dead and pending; by ann, bob and nobody."""
+    transport.answers = [Response(200), Response(400, body=b"unknown xid")]
+    for key, partner in (("one", "ann"), ("two", "bob"), ("three", None)):
+        with app.app_context():
+            referral = Referral(XID, partner_key=partner)
+            track_conversion(key, referral=referral, email=f"{key}@acme.com", sub_ids=["a", "b"])
+        if key == "two":
+            get_state(app).dispatcher.run_pass()
+        clock.now += timedelta(days=1)
+    return app
+
+
+def keys(app: Flask, *arguments: str) -> list[str]:
+    listed = run(app, "list", "--json", *arguments)
+    assert listed.exit_code == 0, listed.output
+    return [entry["customer_key"] for entry in json.loads(listed.output)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ([], ["three", "two", "one"]),
+        (["--status", "dead"], ["two"]),
+        (["--partner", "ann"], ["one"]),
+        (["--customer", "TWO"], ["two"]),
+        (["--customer", "one@acme"], ["one"]),
+        (["--since", "2026-03-02"], ["three", "two"]),
+        (["--until", "2026-03-02T12:00"], ["one"]),
+        (["--since", "2026-03-02T12:00Z", "--until", "2026-03-03T12:00:00+00:00"], ["two"]),
+        (["--since", "36h"], ["three"]),
+        (["--since", "1w", "--limit", "1"], ["three"]),
+        (["--customer", "nobody"], []),
+    ],
+)
+def test_list_chooses(shop: Flask, arguments: list[str], found: list[str]) -> None:
+    """By state, partner, customer and time, in any combination, newest first."""
+    assert keys(shop, *arguments) == found
+
+
+def test_list_says_all_of_an_entry(shop: Flask) -> None:
+    """As JSON each field has its own name, moments are ISO 8601 and nothing is cut."""
+    (entry,) = json.loads(run(shop, "list", "--json", "--status", "dead").output)
+    assert entry["recorded_at"] == "2026-03-02T12:00:00+00:00"
+    assert (entry["status"], entry["due_at"], entry["attempts"]) == ("dead", None, 1)
+
+
+@pytest.mark.parametrize("when", ["yesterday", "7", "2026-13-01", "-1d", ""])
+def test_list_refuses_what_is_no_time(shop: Flask, when: str) -> None:
+    """What was typed is said back, with what would be right; exit code 2."""
+    result = run(shop, "list", "--since", when)
+    assert result.exit_code == 2
+    assert "expected a day (2026-03-01)" in " ".join(result.output.split())
+
+
+def test_status_as_json(shop: Flask) -> None:
+    """The counts, their sum, since when somebody waits, and no pause."""
+    said = json.loads(run(shop, "status", "--json").output)
+    assert said["conversions"]["dead"] == said["conversions"]["pending"] == 1
+    assert (said["all"], said["pause"]) == (3, None)
+    assert said["oldest_undelivered"] == "2026-03-03T12:00:00+00:00"
+
+
+def test_status_as_json_says_the_pause(app: Flask, transport: ScriptedTransport) -> None:
+    """Why, since when, and when it is tried again."""
+    with app.app_context():
+        track_conversion("acme", xid=XID)
+    transport.answers = [Response(401)]
+    get_state(app).dispatcher.take(1)[0]()
+    pause = json.loads(run(app, "status", "--json").output)["pause"]
+    assert pause["cause"] == "denied"
+    assert pause["since"] == "2026-03-01T12:00:00+00:00"
+
+
+def test_show_has_all_that_is_reported(shop: Flask) -> None:
+    """Beside the entry and its trail what PartnerStack is told; what is not known is left out."""
+    output = run(shop, "show", "two").output
+    assert "email         two@acme.com" in output
+    assert "sub_ids       a, b" in output
+    assert "user_agent" not in output
+
+
+def test_show_as_json(shop: Flask) -> None:
+    """The entry, what is reported, and each line of the trail."""
+    said = json.loads(run(shop, "show", "two", "--json").output)
+    assert (said["customer_key"], said["email"], said["name"]) == ("two", "two@acme.com", None)
+    (line,) = said["trail"]
+    assert (line["judged"], line["status"], line["answer"]) == ("rejected", 400, "unknown xid")
+
+
+def test_bad_input_of_the_others() -> None:
+    """An option that is none, a number that is none: exit code 2 from click itself."""
+    app = Flask("bare")
+    for arguments in (["list", "--limit", "0"], ["status", "--xml"], ["show"]):
+        assert run(app, *arguments).exit_code == 2

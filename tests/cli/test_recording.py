@@ -1,0 +1,259 @@
+"""``track`` and ``import``: what was missed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack import Status
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.signals import conversion_recorded
+from tests.kit import XID
+from tests.kit import ScriptedTransport
+from tests.kit import run
+
+MakeApp = Callable[..., Flask]
+
+
+def test_track_records_all_fields(app: Flask, transport: ScriptedTransport) -> None:
+    """Each argument of track_conversion has its option, and all are delivered later."""
+    fields = {
+        "email": "jo@acme.com",
+        "name": "Jo Doe",
+        "provider_key": "cus_1",
+        "origin": "acme.com",
+        "ip_address": "198.51.100.7",
+        "user_agent": "Lynx",
+        "external_type": "trial",
+    }
+    options = [
+        part for name, value in fields.items() for part in (f"--{name.replace('_', '-')}", value)
+    ]
+    more = ["--sub-id", "a", "--sub-id", "b", "--meta", '{"company": "Acme"}', "--partner", "ann"]
+    result = run(app, "track", "acme", "--xid", XID, *options, *more)
+    assert result.output == f"Recorded entry 1: customer acme, xid {XID}.\n"
+    get_state(app).dispatcher.run_pass()
+    (sent,) = transport.conversions
+    wanted = {**fields, "sub_ids": ["a", "b"], "meta": {"company": "Acme"}}
+    assert sent == {"customer_key": "acme", "xid": XID, **wanted}
+    assert get_state(app).ledger.get("acme").partner_key == "ann"
+
+
+def test_track_repairs_what_the_log_says(
+    app: Flask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ERROR line of a signup that could not be recorded has the command and its arguments."""
+    from flask_partnerstack import set_customer
+    from flask_partnerstack import track_signup
+    from flask_partnerstack.errors import LedgerUnavailable
+
+    @app.post("/signup")
+    @track_signup
+    def signup() -> str:
+        set_customer("acme")
+        return "welcome"
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise LedgerUnavailable("here", "disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "record", fail)
+        app.test_client().post(f"/signup?ps_xid={XID}")
+    assert f"customer acme, xid {XID}: " in caplog.text
+    assert "Record it with: flask partnerstack track CUSTOMER_KEY --xid XID" in caplog.text
+    assert run(app, "track", "acme", "--xid", XID).exit_code == 0
+    assert get_state(app).ledger.get("acme").status is Status.PENDING
+
+
+def test_track_twice_is_once(app: Flask) -> None:
+    """Nothing is doubled, and the second time says what there is."""
+    run(app, "track", "acme", "--xid", XID)
+    result = run(app, "track", "acme", "--xid", "AnotherClick12")
+    assert (result.exit_code, result.output) == (0, "Nothing to do: acme is entry 1, pending.\n")
+
+
+def test_track_as_json(app: Flask) -> None:
+    """The entry, and whether it is new."""
+    first, second = (
+        json.loads(run(app, "track", "acme", "--xid", XID, "--json").output) for _ in range(2)
+    )
+    assert (first["customer_key"], first["xid"], first["new"]) == ("acme", XID, True)
+    assert (second["id"], second["new"]) == (first["id"], False)
+
+
+def test_track_sends_nothing_itself(make_app: MakeApp, transport: ScriptedTransport) -> None:
+    """A command that ends at once leaves the sending to the site; the app is as it was after."""
+    app = make_app(ENGINE="inline")
+    before = get_state(app)
+    told = []
+    with conversion_recorded.connected_to(lambda _app, entry: told.append(entry), sender=app):
+        run(app, "track", "acme", "--xid", XID)
+    assert transport.requests == []
+    assert len(told) == 1
+    assert get_state(app) is before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["acme"], "Missing option '--xid'"),
+        (["acme", "--xid", "?"], "xid: expected PartnerStack's click ID"),
+        (["acme", "--xid", "?", "--partner", "ann"], "xid: expected PartnerStack's click ID"),
+        (["", "--xid", XID], "customer_key: expected your own ID"),
+        (["acme", "--xid", XID, "--ip-address", "somewhere"], "ip_address: expected one IPv4"),
+        (["acme", "--xid", XID, "--meta", "[1]"], "expected a JSON object"),
+        (["acme", "--xid", XID, "--meta", "{"], "expected a JSON object"),
+    ],
+)
+def test_track_refuses_bad_input(app: Flask, arguments: list[str], said: str) -> None:
+    """The field is named, and nothing is written; exit code 2."""
+    result = run(app, "track", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert get_state(app).ledger.entries() == []
+
+
+def test_track_says_when_nothing_can_be_recorded(make_app: MakeApp) -> None:
+    """An app that is switched off records nothing, and the exit code says so."""
+    result = run(make_app(ENABLED=False), "track", "acme", "--xid", XID)
+    assert result.exit_code == 1
+    assert "PARTNERSTACK_ENABLED is False" in result.output
+
+
+# --- import ---------------------------------------------------------------------------------------
+
+CSV = f"""customer_key,xid,email,partner_key,sub_ids
+one,{XID},one@acme.com,ann,"[""a""]"
+two,{XID},two@acme.com,,
+"""
+
+
+def test_import_is_a_rehearsal_first(app: Flask) -> None:
+    """Without --commit it says what would be done, and writes nothing."""
+    result = run(app, "import", "-", stdin=CSV)
+    assert result.exit_code == 0
+    assert "Would record 2 entries; 0 known already, 0 bad." in result.output
+    assert "--commit" in result.output
+    assert get_state(app).ledger.entries() == []
+
+
+def test_import_records(app: Flask, tmp_path: Path) -> None:
+    """With --commit every row is an entry; a file may begin as Excel begins it."""
+    (tmp_path / "missed.csv").write_text(CSV, encoding="utf-8-sig")
+    result = run(app, "import", str(tmp_path / "missed.csv"), "--commit")
+    assert result.output == "Recorded 2 entries; 0 known already, 0 bad.\n"
+    ledger = get_state(app).ledger
+    said = ledger.conversion_of(ledger.get("one"))
+    assert (said.email, said.partner_key, said.sub_ids) == ("one@acme.com", "ann", ("a",))
+
+
+def test_import_twice_is_once(app: Flask) -> None:
+    """Who is known is left alone, in the ledger and further down in the file."""
+    run(app, "import", "-", "--commit", stdin=CSV)
+    again = run(app, "import", "-", "--commit", stdin=CSV)
+    assert again.output == "Recorded 0 entries; 2 known already, 0 bad.\n"
+    doubled = CSV + f"three,{XID},,,\nthree,{XID},,,\n"
+    assert "Would record 1 entry; 3 known" in run(app, "import", "-", stdin=doubled).output
+
+
+BAD = f"""customer_key,xid,ip_address,meta
+one,{XID},198.51.100.7,
+two,?,,
+,{XID},,
+four,,,
+five,{XID},home,
+six,{XID},,not json
+seven,{XID}
+
+eight,{XID},,"{{""a"": 1}}"
+"""
+
+
+@pytest.mark.parametrize("commit", [[], ["--commit"]])
+def test_import_names_bad_rows(app: Flask, commit: list[str]) -> None:
+    """By line and field; the good rows count, and the exit code says that there are others."""
+    result = run(app, "import", "-", *commit, stdin=BAD)
+    assert result.exit_code == 1
+    lines = [line.partition(": expected")[0] for line in result.stderr.splitlines()]
+    assert [line.rpartition(": it is")[0] or line for line in lines] == [
+        "line 3: xid",
+        "line 4: customer_key",
+        "line 5: xid",
+        "line 6: ip_address",
+        "line 7: meta",
+        "line 8: row",
+    ]
+    assert "2 entries; 0 known already, 6 bad." in result.stdout
+    assert len(get_state(app).ledger.entries()) == (2 if commit else 0)
+
+
+def test_import_as_json(app: Flask) -> None:
+    """The counts, and each bad row with line, field and what was expected."""
+    said = json.loads(run(app, "import", "-", "--json", stdin=BAD).stdout)
+    assert (said["committed"], said["new"], said["known"]) == (False, 2, 0)
+    assert said["bad"][0]["line"] == 3
+    assert said["bad"][0]["field"] == "xid"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("", 2, "line 1: expected one column customer_key"),
+        ("customer_key\none\n", 2, "line 1: expected one column xid"),
+        ("customer_key,xid,e-mail\n", 2, "line 1: unknown column 'e-mail'"),
+        ("customer_key,xid,xid\n", 2, "line 1: expected one column xid"),
+        ('customer_key,xid\n"one', 1, "this is not CSV"),
+    ],
+)
+def test_import_refuses_what_is_no_table(app: Flask, text: str, code: int, said: str) -> None:
+    """A file with a column that nobody knows is stopped at its first line."""
+    result = run(app, "import", "-", stdin=text)
+    assert result.exit_code == code
+    assert said in result.output
+
+
+def test_import_counts_what_hooks_skip(app: Flask) -> None:
+    """The app's own vetoes hold for what is imported as well."""
+    get_state(app).hooks.add_skip_if(lambda c: "staff" if c.customer_key == "two" else None)
+    result = run(app, "import", "-", "--commit", stdin=CSV)
+    assert "Recorded 1 entry" in result.output
+    assert "1 entry skipped by the app's own hooks." in result.output
+
+
+def test_import_stops_at_ctrl_c(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """What is done is done, it is said how much that is, and the exit code is 130."""
+    caplog.set_level(logging.CRITICAL)
+
+    def interrupt(_app: Flask, entry: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with conversion_recorded.connected_to(interrupt, sender=app):
+        result = run(app, "import", "-", "--commit", stdin=CSV)
+    assert result.exit_code == 130
+    assert "Stopped. Imported 1; what is done is done" in result.stderr
+    assert [entry.customer_key for entry in get_state(app).ledger.entries()] == ["one"]
+
+
+def test_what_was_exported_can_be_imported(app: Flask, make_app: MakeApp) -> None:
+    """Every field survives the way through a file, formulas included."""
+    with app.app_context():
+        track_conversion(
+            "-7", xid=XID, email="jo@acme.com", name="=HYPERLINK(1)", sub_ids=["a"], meta={"b": 2}
+        )
+    csv = run(app, "export").output
+    assert "'=HYPERLINK(1)" in csv
+    other = make_app()
+    assert run(other, "import", "-", "--commit", stdin=csv).exit_code == 0
+    one, two = (
+        a_ledger.conversion_of(a_ledger.get("-7"))
+        for a_ledger in (get_state(app).ledger, get_state(other).ledger)
+    )
+    assert one == two

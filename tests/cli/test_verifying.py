@@ -1,0 +1,187 @@
+"""``verify`` and ``deliver``: what a person asks of PartnerStack now."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack import Status
+from flask_partnerstack import track_conversion
+from flask_partnerstack._state import get_state
+from flask_partnerstack.wire import Request
+from flask_partnerstack.wire import Response
+from tests.kit import XID
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+from tests.kit import run
+
+MakeApp = Callable[..., Flask]
+FOUND = Response(200, body=b'{"data": {"key": "cus_1", "test": false}}')
+TEST = Response(200, body=b'{"data": {"key": "cus_1", "test": true}}')
+MISSING = Response(404, body=b'{"message": "no such customer", "status": 404}')
+
+
+@pytest.fixture
+def shop(make_app: MakeApp) -> Flask:
+    """Three that were delivered just now, and wait to be looked up."""
+    app = make_app(PUBLIC_KEY="pk_a", SECRET_KEY="sk_b")
+    with app.app_context():
+        for key in ("one", "two", "three"):
+            track_conversion(key, xid=XID)
+    get_state(app).dispatcher.run_pass()
+    return app
+
+
+def test_verify_looks_one_up_now(shop: Flask, transport: ScriptedTransport) -> None:
+    """Before its time; who was found is verified, and found again without being asked for."""
+    transport.answers = [FOUND]
+    assert run(shop, "verify", "two").output == "Found 1 of 1 entry.\n"
+    assert get_state(shop).ledger.get("two").status is Status.VERIFIED
+    asked = len(transport.requests)
+    assert run(shop, "verify", "two").exit_code == 0
+    assert len(transport.requests) == asked
+
+
+def test_verify_changes_nothing_of_who_is_missing(
+    shop: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Asked too early, and often: nobody is given up by it, and its own time stays."""
+    transport.answers = [FOUND, *[MISSING] * 5]
+    run(shop, "verify", "one")
+    before = get_state(shop).ledger.get("two")
+    clock.now += timedelta(minutes=1)
+    for _ in range(5):
+        result = run(shop, "verify", "two")
+        assert result.exit_code == 1
+        assert "missing      entry 2, two" in result.output
+    ledger = get_state(shop).ledger
+    assert ledger.get("two") == before
+    assert ledger.misses() == 0
+    assert len(ledger.trail(before)) == 6
+
+
+def test_verify_all(shop: Flask, transport: ScriptedTransport) -> None:
+    """Each that is delivered, once; the test customer is pointed at."""
+    transport.answers = [FOUND, Response(500), TEST]
+    result = run(shop, "verify", "--all")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "cannot tell  entry 2, two",
+        "test         entry 3, three: pays nobody",
+        "Found 2 of 3 entries.",
+    ]
+    assert get_state(shop).ledger.get("two").due_at is not None
+
+
+def test_verify_as_json(shop: Flask, transport: ScriptedTransport) -> None:
+    """Each entry as it is now, and what was found."""
+    transport.answers = [FOUND, MISSING, TEST]
+    said = json.loads(run(shop, "verify", "--all", "--json").output)
+    assert [(e["customer_key"], e["found"], e["test"]) for e in said] == [
+        ("one", "found", False),
+        ("two", "missing", None),
+        ("three", "found", True),
+    ]
+
+
+def test_verify_finds_what_was_delivered_without_keys(
+    make_app: MakeApp, transport: ScriptedTransport
+) -> None:
+    """Keys that came later find what nobody would look up by itself."""
+    app = make_app(PUBLIC_KEY="pk_a", SECRET_KEY="sk_b")
+    ledger = get_state(app).ledger
+    with app.app_context():
+        track_conversion("acme", xid=XID)
+    from flask_partnerstack.errors import Judgement
+    from flask_partnerstack.ledger import Attempt
+
+    (claim,) = ledger.claim(1)
+    ledger.settle(claim, Status.DELIVERED, Attempt(judged=Judgement.ACCEPTED, reason="HTTP 200"))
+    transport.answers = [MISSING, FOUND]
+    run(app, "verify", "--all")
+    assert ledger.get("acme").due_at is None
+    run(app, "verify", "--all")
+    assert ledger.get("acme").status is Status.VERIFIED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "Name one CUSTOMER_KEY, or give --all."),
+        (["one", "--all"], 2, "Name one CUSTOMER_KEY, or give --all."),
+        (["nobody"], 1, "no entry for the customer key 'nobody'"),
+        (["waits"], 1, "is pending, and only what is delivered is looked up"),
+    ],
+)
+def test_verify_refuses(shop: Flask, arguments: list[str], code: int, said: str) -> None:
+    """Whoever is not there, or not delivered, is not asked for."""
+    with shop.app_context():
+        track_conversion("waits", xid=XID)
+    result = run(shop, "verify", *arguments)
+    assert result.exit_code == code
+    assert said in result.output
+
+
+def test_verify_needs_the_pair(app: Flask) -> None:
+    """Without keys the way out is said, and nobody is claimed."""
+    with app.app_context():
+        track_conversion("acme", xid=XID)
+    get_state(app).dispatcher.run_pass()
+    result = run(app, "verify", "acme")
+    assert result.exit_code == 1
+    assert "PARTNERSTACK_PUBLIC_KEY: expected the key pair" in result.output
+
+
+def test_verify_asks_nobody_while_testing(shop: Flask, transport: ScriptedTransport) -> None:
+    """An app under test sends nothing to any host but this one."""
+    asked = len(transport.requests)
+    shop.testing = True
+    result = run(shop, "verify", "--all")
+    assert (result.exit_code, len(transport.requests)) == (1, asked)
+    assert "Nobody is looked up: testing" in result.output
+
+
+def test_deliver_finishes_the_one_under_way(app: Flask, transport: ScriptedTransport) -> None:
+    """Ctrl-C never leaves a conversion half sent: it is settled, the next is not begun, 130."""
+
+    def interrupt(_request: Request) -> Response:
+        signal.raise_signal(signal.SIGINT)
+        return Response(200)
+
+    with app.app_context():
+        for key in ("one", "two"):
+            track_conversion(key, xid=XID)
+    transport.answers = [interrupt]
+    result = run(app, "deliver")
+    assert result.exit_code == 130
+    assert "Stopped. Dealt with 1; what is done is done" in result.stderr
+    ledger = get_state(app).ledger
+    assert [ledger.get(key).status for key in ("one", "two")] == [Status.DELIVERED, Status.PENDING]
+
+
+def test_deliver_says_that_it_is_paused(app: Flask, transport: ScriptedTransport) -> None:
+    """For cron: the exit code is 1 while nothing can be delivered, and JSON has the reason."""
+    with app.app_context():
+        track_conversion("acme", xid=XID)
+    transport.answers = [Response(401), Response(401)]
+    result = run(app, "deliver", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["pause"]["cause"] == "denied"
+    assert "Delivery is paused: HTTP 401" in result.stderr
+
+
+def test_requeue_as_json(app: Flask) -> None:
+    """The entry, or how many."""
+    with app.app_context():
+        track_conversion("acme", xid=XID)
+    ledger = get_state(app).ledger
+    (claim,) = ledger.claim(1)
+    ledger.bury(claim, reason="rejected")
+    assert json.loads(run(app, "requeue", "--all", "--json").output) == {"requeued": 1}
+    said = json.loads(run(app, "requeue", "acme", "--json").output)
+    assert (said["id"], said["status"]) == (1, "pending")
