@@ -79,7 +79,8 @@ def test_px_xid_is_no_name_of_the_click() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/source-page.md", "docs/pages.md", "docs/scaling.md"]
+    "name",
+    ["README.md", "CONTRIBUTING.md", "docs/source-page.md", "docs/pages.md", "docs/scaling.md"],
 )
 def test_links_lead_somewhere(name: str) -> None:
     """Every link to a file of the project finds it."""
