@@ -38,7 +38,7 @@ from flask_partnerstack.wire import HTTPTransport
 
 LATENCY = 0.1
 CONCURRENCIES = (1, 4, 16, 64)
-SECONDS = 10.0  # of draining, for each figure
+SECONDS = 4.0  # of draining, for each figure
 ROUNDS = 3
 XID = "h8pb9E7TZK6YMO"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
