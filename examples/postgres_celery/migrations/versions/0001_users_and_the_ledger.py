@@ -48,10 +48,13 @@ def upgrade():
     sa.Column('settled_at', sa.BigInteger(), nullable=True),
     sa.Column('lease', sa.String(length=32), nullable=True),
     sa.Column('payload', sa.Text(), nullable=False),
+    sa.Column('search', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('customer_digest')
     )
     with op.batch_alter_table('partnerstack_entry', schema=None) as batch_op:
+        batch_op.create_index('partnerstack_entry_recorded', ['recorded_at', 'partner_key', 'status'], unique=False)
+        batch_op.create_index('partnerstack_entry_status', ['status', 'id'], unique=False)
         batch_op.create_index('partnerstack_entry_due', ['due_at'], unique=False, sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
 
     op.create_table('partnerstack_fact',
@@ -84,6 +87,8 @@ def downgrade():
     op.drop_table('partnerstack_attempt')
     op.drop_table('partnerstack_fact')
     with op.batch_alter_table('partnerstack_entry', schema=None) as batch_op:
+        batch_op.drop_index('partnerstack_entry_status')
+        batch_op.drop_index('partnerstack_entry_recorded')
         batch_op.drop_index('partnerstack_entry_due', sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
 
     op.drop_table('partnerstack_entry')
