@@ -342,7 +342,7 @@ def test_move_goes_on_after_ctrl_c(make_app: MakeApp, monkeypatch: pytest.Monkey
     """It ends with the way out, and not with a traceback."""
     old, new = make_app(), make_app()
     record(old, "one")
-    monkeypatch.setattr("flask_partnerstack.cli.Move.run", _interrupted)
+    monkeypatch.setattr("flask_partnerstack.cli.moving.Move.run", _interrupted)
     result = run(new, "move", "--from", f"sqlite:///{old.instance_path}/partnerstack.db")
     assert result.exit_code == 1
     assert "Run it again: it goes on where it was." in result.output
@@ -354,7 +354,7 @@ def _interrupted(_move: object) -> None:
 
 def test_move_says_how_far_it_is(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long move is no silent one."""
-    monkeypatch.setattr("flask_partnerstack.cli.SAY_EVERY", -1.0)
+    monkeypatch.setattr("flask_partnerstack.cli.moving.SAY_EVERY", -1.0)
     old, new = make_app(), make_app()
     record(old, "one", "two")
     output = run(new, "move", "--from", f"sqlite:///{old.instance_path}/partnerstack.db").output
