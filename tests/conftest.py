@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from flask_partnerstack._state import get_state
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.kit import TravellingPartnerStack
+from tests.logwatch import AsByDefault
+from tests.logwatch import LogWatch
 from tests.servers import Servers
 
 T = TypeVar("T")
@@ -28,6 +31,30 @@ def size() -> Callable[[T, T], T]:
     """
     full = os.environ.get("PARTNERSTACK_TEST_SIZE") == "full"
     return lambda small, large: large if full else small
+
+
+@pytest.fixture(scope="session")
+def log_watch() -> Iterator[LogWatch]:
+    """What reads every log record of this process, at DEBUG."""
+    watch, root = LogWatch(), logging.getLogger()
+    level = root.level
+    root.addHandler(watch)
+    root.setLevel(logging.DEBUG)
+    yield watch
+    root.removeHandler(watch)
+    root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_gives_anything_away(
+    log_watch: LogWatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Fail the test in which a token, a key or an e-mail address was logged."""
+    as_by_default = AsByDefault(caplog.handler)
+    caplog.handler.addFilter(as_by_default)
+    yield
+    caplog.handler.removeFilter(as_by_default)
+    assert log_watch.taken() == []
 
 
 @pytest.fixture(scope="session")

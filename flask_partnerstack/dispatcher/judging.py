@@ -10,6 +10,7 @@ from datetime import timedelta
 from ..backoff import retry_delay
 from ..backoff import unclear_delay
 from ..conversion import masked
+from ..conversion import without_addresses
 from ..errors import DeliveryError
 from ..errors import Judgement
 from ..errors import Redirected
@@ -191,7 +192,7 @@ class Judge:
             masked(claim.entry.customer_key),
             claim.entry.xid,
             reason,
-            attempt.answer or "none",
+            without_addresses(attempt.answer) or "none",
         )
         self.tell("buried", entry, reason)
 
