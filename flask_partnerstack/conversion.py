@@ -59,6 +59,15 @@ def masked(customer_key: str) -> str:
 _LONGEST_SHOWN = 512
 
 
+def without_addresses(text: str) -> str:
+    """Return somebody else's words as logs may show them: each e-mail address masked."""
+    return _ADDRESS.sub(lambda found: masked(found[0].replace("%40", "@")), text)
+
+
+# As people and addresses of pages write them.
+_ADDRESS = re.compile(r"[\w.+%-]+(?:@|%40)[\w.-]+", re.ASCII | re.IGNORECASE)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
     """A referred visitor became a customer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from flask_partnerstack._state import get_state
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.kit import TravellingPartnerStack
+from tests.logwatch import LogWatch
 from tests.servers import Servers
 
 T = TypeVar("T")
@@ -44,6 +46,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         for name, figures in report.user_properties:
             if name == FIGURES:
                 print(f"\n{figures}")  # noqa: T201 - the figures are what the row is for
+
+
+@pytest.fixture
+def log_watch() -> Iterator[LogWatch]:
+    """What reads every log record of this process, at DEBUG."""
+    watch, root = LogWatch(), logging.getLogger()
+    level = root.level
+    root.addHandler(watch)
+    root.setLevel(logging.DEBUG)
+    yield watch
+    root.removeHandler(watch)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

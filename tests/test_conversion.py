@@ -24,6 +24,7 @@ from flask_partnerstack.conversion import check_optional
 from flask_partnerstack.conversion import cleaned_user_agent
 from flask_partnerstack.conversion import looks_like_email
 from flask_partnerstack.conversion import masked
+from flask_partnerstack.conversion import without_addresses
 from flask_partnerstack.conversion import without_invalid
 from flask_partnerstack.errors import InvalidConversion
 
@@ -437,3 +438,17 @@ def test_looks_like_email(text: str, expected: bool) -> None:
 def test_masked(key: str, shown: str) -> None:
     """In logs an e-mail address is its first letter and host; other keys are whole, on a line."""
     assert masked(key) == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no such jo.doe@acme.com here", "no such j***@acme.com here"),
+        ("/customers/jo%40acme.com?x", "/customers/j***@acme.com?x"),
+        ("nothing to see @ all", "nothing to see @ all"),
+        ("", ""),
+    ],
+)
+def test_other_peoples_words_are_shown_without_addresses(said: str, shown: str) -> None:
+    """An answer that quotes an e-mail address is logged with the address masked."""
+    assert without_addresses(said) == shown

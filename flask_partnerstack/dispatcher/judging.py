@@ -11,6 +11,7 @@ from typing import Final
 from ..backoff import retry_delay
 from ..backoff import unclear_delay
 from ..conversion import masked
+from ..conversion import without_addresses
 from ..errors import DeliveryError
 from ..errors import Judgement
 from ..errors import Redirected
@@ -192,7 +193,7 @@ class Judge:
             masked(claim.entry.customer_key),
             claim.entry.xid,
             reason,
-            attempt.answer or "none",
+            without_addresses(attempt.answer) or "none",
         )
         self.tell("buried", entry, reason)
 

@@ -39,7 +39,8 @@ class Pruner:
         try:
             if self._ledger.begin_pruning(EVERY):
                 count = self._ledger.prune(self._retention, limit=MOST)
-                log.info("Removed the personal data of %s settled entries.", count)
+                if count:
+                    log.info("Removed the personal data of %s settled entries.", count)
         except PartnerStackError as e:
             log.warning("Nothing was pruned; it is tried again in an hour: %s", e)
 

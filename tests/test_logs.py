@@ -1,0 +1,199 @@
+"""What stands in no log: the token, the key pair, and e-mail addresses.
+
+These tests show that a watch sees them, and take a conversion with telling values through everything that can go wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from flask import Flask
+
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import set_customer
+from flask_partnerstack import track_conversion
+from flask_partnerstack import track_signup
+from flask_partnerstack._state import get_state
+from flask_partnerstack.errors import DeliveryError
+from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.errors import NotSent
+from flask_partnerstack.errors import Unclear
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.sandbox import SandboxProcess
+from flask_partnerstack.wire import Response
+from tests.kit import XID
+from tests.kit import Clock
+from tests.kit import ScriptedTransport
+from tests.kit import run
+from tests.logwatch import LogWatch
+from tests.logwatch import secrets_in
+
+MakeApp = Callable[..., Flask]
+
+TOKEN = "Zt8Yq2Lm5Xw0Rb7K"
+PUBLIC_KEY = "pk_Gh4Jk9Pz1Nv6"
+SECRET_KEY = "sk_Dc3Fw8Ts0Qa5"
+EMAIL = "zaphod.beeblebrox@example.com"
+NAME = "Zaphod B. Trillian"
+SECRETS = (TOKEN, PUBLIC_KEY, SECRET_KEY, EMAIL, NAME)
+ANSWERS: list[Response | DeliveryError] = [
+    Response(500),
+    Response(400, body=f"no such {EMAIL}".encode()),
+    Response(401),
+    Response(403),
+    Response(302, {"Location": "https://elsewhere.example/"}),
+    Response(429, {"Retry-After": "1"}),
+    Response(200, body=b"hello"),
+    NotSent("no connection"),
+    Unclear("read timeout"),
+]
+
+
+@pytest.fixture
+def everything(log_watch: LogWatch) -> Iterator[list[str]]:
+    """Each line that is logged, whoever logs it, at DEBUG."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    handler = Keep(logging.DEBUG)
+    logging.getLogger().addHandler(handler)
+    yield lines
+    logging.getLogger().removeHandler(handler)
+    log_watch.taken()  # these tests look for themselves
+
+
+def spelled(secret: str) -> tuple[str, ...]:
+    """Return the ways in which a text may be written in an address."""
+    return (secret, quote(secret, safe=""), quote(quote(secret, safe=""), safe=""))
+
+
+def assert_silent(lines: list[str]) -> None:
+    assert lines
+    text = "\n".join(lines)
+    assert [way for secret in SECRETS for way in spelled(secret) if way in text] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "customer jo@acme.com",
+        "GET /api/v2/customers/jo%40acme.com",
+        "pk_Gh4Jk9Pz1Nv6",
+        "Authorization: Bearer Zt8Yq2Lm5Xw0Rb7K",
+        "the token is sandbox-token",
+        "Basic cGtfYTpza19i",
+    ],
+)
+def test_the_watch_sees(line: str) -> None:
+    """What the suite's logs are read for is found, percent-encoded as well."""
+    watch = LogWatch()
+    watch.emit(logging.LogRecord("here", logging.DEBUG, "", 0, "%s", (line,), None))
+    assert len(watch.taken()) >= 1
+    assert watch.taken() == []
+
+
+@pytest.mark.parametrize(
+    "line", ["customer j***@acme.com", "pk_… and sk_…", "the pk_/sk_ pair", "@app.route", "a@b"]
+)
+def test_the_watch_knows_what_is_allowed(line: str) -> None:
+    """Masked addresses, and the names of kinds of keys."""
+    assert secrets_in(line) == []
+
+
+def test_the_watch_reads_at_debug(log_watch: LogWatch) -> None:
+    """Nothing is too unimportant to be read."""
+    before = log_watch.read
+    logging.getLogger("flask_partnerstack").debug("a word")
+    assert log_watch.read == before + 1
+
+
+@pytest.mark.parametrize("keys", [{}, {"PUBLIC_KEY": PUBLIC_KEY, "SECRET_KEY": SECRET_KEY}])
+def test_no_answer_brings_a_secret_into_the_log(
+    make_app: MakeApp,
+    transport: ScriptedTransport,
+    clock: Clock,
+    everything: list[str],
+    keys: dict[str, object],
+) -> None:
+    """A customer whose key is an e-mail address, and every answer that there is."""
+    app = make_app(TOKEN=TOKEN, RETENTION=1, **keys)
+    for number, _answer in enumerate(ANSWERS):
+        with app.app_context():
+            track_conversion(f"{number}{EMAIL}", xid=XID, email=EMAIL, name=NAME)
+    transport.answers = list(ANSWERS) * 4
+    for _ in range(40):
+        get_state(app).dispatcher.run_pass()
+        clock.now += timedelta(hours=6)
+    for command in (["list"], ["check", "--online"], ["verify", "--all"], ["prune"]):
+        run(app, *command)
+    run(app, "erase", f"0{EMAIL}")
+    run(app, "track", f"x{EMAIL}", "--xid", XID, "--email", EMAIL)
+    assert_silent(everything)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"customer_key": EMAIL, "email": EMAIL + "x" * 400, "name": NAME},
+        {"customer_key": None, "email": EMAIL},
+        {"customer_key": EMAIL + "\n", "name": NAME},
+        {"customer_key": EMAIL, "email": EMAIL, "meta": {"a": {1, 2}}},
+    ],
+)
+def test_no_signup_brings_a_secret_into_the_log(
+    make_app: MakeApp,
+    everything: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, Any],
+    is_away: bool,
+) -> None:
+    """Neither a field that is left out, nor a bad key, nor a ledger that is away."""
+    app = make_app(TOKEN=TOKEN)
+
+    @app.post("/signup")
+    @track_signup
+    def signup() -> str:
+        set_customer(**said)
+        return "welcome"
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise LedgerUnavailable("here", "disk full")
+
+    if is_away:
+        monkeypatch.setattr(Ledger, "record", fail)
+    app.test_client().post(f"/signup?ps_xid={XID}&email={quote(EMAIL)}")
+    assert_silent(everything)
+
+
+def test_no_exchange_brings_a_secret_into_the_log(tmp_path: Path, everything: list[str]) -> None:
+    """Over real sockets, with what requests and urllib3 log at DEBUG."""
+    with SandboxProcess() as sandbox:
+        app = Flask("app", instance_path=str(tmp_path))
+        app.config.update(
+            PARTNERSTACK_TOKEN=TOKEN,
+            PARTNERSTACK_PUBLIC_KEY=PUBLIC_KEY,
+            PARTNERSTACK_SECRET_KEY=SECRET_KEY,
+            PARTNERSTACK_CONVERSION_URL=sandbox.conversion_url,
+            PARTNERSTACK_API_URL=sandbox.url,
+            PARTNERSTACK_ENGINE="none",
+        )
+        PartnerStack(app)
+        with app.app_context():
+            track_conversion(EMAIL, xid=XID, email=EMAIL, name=NAME)
+        state = get_state(app)
+        state.dispatcher.run_pass()
+        run(app, "check", "--online")
+        run(app, "verify", EMAIL)
+        state.ledger.close()
+    assert_silent(everything)
