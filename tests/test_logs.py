@@ -1,6 +1,7 @@
 """What stands in no log: the token, the key pair, and e-mail addresses.
 
-These tests show that a watch sees them, and take a conversion with telling values through everything that can go wrong.
+These tests show that a watch sees them, and take a conversion with telling values through all that
+can go wrong.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def test_no_answer_brings_a_secret_into_the_log(
     for number, _answer in enumerate(ANSWERS):
         with app.app_context():
             track_conversion(f"{number}{EMAIL}", xid=XID, email=EMAIL, name=NAME)
-    transport.answers = list(ANSWERS) * 4
+    transport.answers = [*ANSWERS] * 4
     for _ in range(40):
         get_state(app).dispatcher.run_pass()
         clock.now += timedelta(hours=6)
