@@ -53,7 +53,7 @@ _NUMBERS = {
 _SETTLED = (
     "INSERT INTO partnerstack_entry (customer_digest, customer_key, xid, partner_key, status, "
     "attempts, unclear, missing, recorded_at, first_attempt_at, attempted_at, scheduled_at, "
-    "settled_at, payload) "
+    "settled_at, payload, search) "
 )
 _LINES = (
     "INSERT INTO partnerstack_attempt (entry_id, at, judged, status, reason, answer) "
@@ -69,7 +69,8 @@ def settled_rows(digits: str) -> str:
     return (
         f"SELECT {digits}, 'customer-' || n, 'h8pb9E7TZK6YMO', 'ann', 'delivered', 1, 0, 0, "
         f"1700000000000000 + n, 1700000000000000 + n, 1700000000000000 + n, "
-        f"1700000000000000 + n, 1700000000000000 + n, '{payload}'"
+        f"1700000000000000 + n, 1700000000000000 + n, '{payload}', "
+        "'customer-' || n || ' jo@example.com h8pb9e7tzk6ymo ann'"
     )
 
 

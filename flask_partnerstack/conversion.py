@@ -101,7 +101,7 @@ class Conversion:
     def dumps(self) -> str:
         """Return the ledger's form: versioned JSON, without the fields that are absent."""
         content = {name: value for name, value in self._items() if value}
-        return json.dumps({"v": 1, **content}, default=_thawed, separators=(",", ":"))
+        return _ENCODER.encode({"v": 1, **content})
 
     @classmethod
     def loads(cls, text: str) -> Conversion:
@@ -280,6 +280,10 @@ def _thawed(value: Any) -> Any:
     if isinstance(value, MappingProxyType):
         return dict(value)
     raise TypeError(type(value).__name__)
+
+
+# Made once: json.dumps makes one at each call that has options.
+_ENCODER = json.JSONEncoder(default=_thawed, separators=(",", ":"))
 
 
 _OPTIONAL: Mapping[str, Callable[[str, object], Any]] = {

@@ -25,6 +25,10 @@ from .tables import entries
 _RANKS = (Status.SKIPPED, Status.PENDING, Status.DEAD, Status.DELIVERED, Status.VERIFIED)
 _RANK = {status.value: rank for rank, status in enumerate(_RANKS)}
 _LINE = ("at", "judged", "status", "reason", "answer")
+#: What tells two lines apart. Not the answer: it is emptied when a customer is erased.
+_SAME_LINE = _LINE[:-1]
+#: What names a customer, and is empty for good in an erased entry.
+_PERSONAL = ("customer_key", "payload", "search")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +87,28 @@ class Merging:
         new = [self._values_of(row) for row in batch.rows if row.customer_digest not in before]
         if new:
             conn.execute(entries.insert(), new)
+        rows_before = _rows_of(conn, before.values())
         updated = sum(
             self._bring_up_to_date(conn, ours, by_digest[ours.customer_digest])
-            for ours in _rows_of(conn, before.values())
+            for ours in rows_before
         )
         ids = {by_digest[digest].id: here for digest, here in _ids_of(conn, by_digest).items()}
-        _add_lines(conn, batch.lines, ids, known_of=before.values())
+        _add_lines(conn, batch.lines, ids, known_of=rows_before)
         return Moved(copied=len(new), updated=updated, there=len(before) - updated)
 
     def _bring_up_to_date(self, conn: Connection, ours: Row[Any], theirs: Row[Any]) -> bool:
         if not self._supersedes(theirs, ours):
             return False
-        conn.execute(entries.update().where(entries.c.id == ours.id), self._values_of(theirs))
+        values = self._values_of(theirs)
+        if _is_erased(ours):
+            values.update({name: ours._mapping[name] for name in _PERSONAL}, due_at=None)
+        conn.execute(entries.update().where(entries.c.id == ours.id), values)
         return True
 
     def _supersedes(self, theirs: Row[Any], ours: Row[Any]) -> bool:
         """Say whether the source's entry of a customer stays, and not the target's."""
+        if _is_erased(ours) and theirs.status == Status.PENDING.value:
+            return False  # whoever is to be forgotten is not sent
         if self.origin is not None and ours.lease == TAKEN + self.origin:
             return True  # it went there from here, and comes back
         return _progress(theirs) > _progress(ours)
@@ -118,6 +128,10 @@ def trail_of(conn: Connection, ids: Iterable[int]) -> Sequence[Row[Any]]:
     """Return the trails of some entries, in the order in which they were written."""
     wanted = select(attempts).where(attempts.c.entry_id.in_(list(ids))).order_by(attempts.c.id)
     return conn.execute(wanted).all()
+
+
+def _is_erased(row: Row[Any]) -> bool:
+    return bool(row.customer_key == "")
 
 
 def _progress(row: Row[Any]) -> tuple[int, int, int]:
@@ -143,7 +157,7 @@ def _add_lines(
     lines: Iterable[Row[Any]],
     ids: Mapping[int, int],
     *,
-    known_of: Iterable[int],
+    known_of: Sequence[Row[Any]],
 ) -> None:
     """Add the lines that are not there yet.
 
@@ -151,10 +165,11 @@ def _add_lines(
     :param known_of: entries that may have lines already.
     """
     known: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
-    for line in trail_of(conn, known_of):
+    for line in trail_of(conn, [row.id for row in known_of]):
         known[line.entry_id].add(_content(line))
+    erased = {row.id for row in known_of if _is_erased(row)}
     new = [
-        {"entry_id": ids[line.entry_id], **dict(zip(_LINE, _content(line), strict=True))}
+        _line_for(ids[line.entry_id], line, erased)
         for line in lines
         if _content(line) not in known[ids[line.entry_id]]
     ]
@@ -163,4 +178,9 @@ def _add_lines(
 
 
 def _content(line: Row[Any]) -> tuple[Any, ...]:
-    return tuple(line._mapping[name] for name in _LINE)
+    return tuple(line._mapping[name] for name in _SAME_LINE)
+
+
+def _line_for(entry_id: int, line: Row[Any], erased: set[int]) -> dict[str, Any]:
+    values = {"entry_id": entry_id, **{name: line._mapping[name] for name in _LINE}}
+    return {**values, "answer": ""} if entry_id in erased else values

@@ -283,6 +283,32 @@ def test_an_unclear_one_stays_unclear(old: Ledger, any_new: Ledger, conversion: 
     assert any_new.claim(1) == []  # and it keeps its time
 
 
+def test_whoever_was_erased_stays_erased(old: Ledger, any_new: Ledger, conversion: Make) -> None:
+    """Erased in the new ledger, pending in the old one: not sent, and nothing comes back."""
+    old.record(conversion("acme", email="jo@acme.com"))
+    any_new.record(conversion("acme", email="jo@acme.com"))
+    any_new.erase("acme")
+    assert Move(old, any_new).run() == Moved(there=1)
+    (entry,) = any_new.entries()
+    assert (entry.status, entry.customer_key) == (Status.SKIPPED, "")
+
+
+def test_an_erased_customer_is_credited_once(
+    old: Ledger, any_new: Ledger, conversion: Make
+) -> None:
+    """Delivered by the old ledger meanwhile: that is noted without a name, a key or an answer."""
+    old.record(conversion("acme", email="jo@acme.com"))
+    settle(old)
+    any_new.record(conversion("acme", email="jo@acme.com"))
+    any_new.erase("acme")
+    assert Move(old, any_new).run() == Moved(updated=1)
+    (entry,) = any_new.entries()
+    assert (entry.status, entry.customer_key) == (Status.DELIVERED, "")
+    assert "acme" not in any_new.conversion_of(entry).dumps()
+    assert [line.answer for line in any_new.trail(entry)] == [""]
+    assert not any_new.record(conversion("acme")).new
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 def test_a_signup_at_the_same_moment_is_no_obstacle(
     old: Ledger,
