@@ -29,7 +29,9 @@ myst_ref_domains = ["std", "py"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 90
 python_use_unqualified_type_names = True
 
 html_theme = "flask"

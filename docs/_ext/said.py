@@ -53,9 +53,11 @@ def setting(name: str) -> str:
     field = SETTINGS[name]
     lines = [
         f"({_anchor('setting', name)})=",
-        f"### `{PREFIX}{name}`",
+        f"### `{name}`",
         "",
         str(field.metadata["meaning"]),
+        "",
+        f"Key\n: {_code(PREFIX + name)}",
         "",
         f"Type\n: {_code(_type_of(field))}",
         "",

@@ -1,0 +1,70 @@
+"""Every example in the documents stands in a file that the tests run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: The quickstart's files are run, and the recipes' are compared to the letter, elsewhere.
+PAGES = sorted({*(ROOT / "docs").glob("*.md")} - {ROOT / "docs/quickstart.md"})
+TESTED = [
+    path.read_text(encoding="utf-8")
+    for folder in ("examples", "tests")
+    for pattern in ("*.py", "*.html")
+    for path in (ROOT / folder).rglob(pattern)
+]
+IMPORT = re.compile("(from|import) ")
+BLOCK = re.compile(r"^```(?:python|jinja|html)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def said(text: str) -> str:
+    """Return the lines of a text without indentation, comments, annotations and blank lines."""
+    lines = (re.sub(r"  # .*", "", line).strip() for line in text.splitlines())
+    return "\n".join(map(_plain, filter(None, lines)))
+
+
+def _plain(line: str) -> str:
+    if line.startswith("def "):
+        line = re.sub(r" -> .*:$", ":", line)
+        return re.sub(r": [\w.\[\]| ]+(?=[,)])", "", line)
+    found = re.fullmatch(r"from (\S+) import ([\w, ]+)", line)
+    if found:
+        return "\n".join(f"from {found[1]} import {name}" for name in found[2].split(", "))
+    return line
+
+
+def stands_in(block: str, file: str) -> bool:
+    """Say whether a file has the imports of a block somewhere, and the rest of it in one piece.
+
+    ``...`` stands for anything in its line.
+    """
+    lines = said(block).splitlines()
+    imports = [line for line in lines if IMPORT.match(line)]
+    rest = "\n".join(line for line in lines if not IMPORT.match(line))
+    pattern = ".*".join(map(re.escape, rest.split("...")))
+    return set(imports) <= set(file.splitlines()) and bool(
+        re.search(f"^{pattern}$", file, re.MULTILINE)
+    )
+
+
+FILES: Sequence[str] = [said(text) for text in TESTED]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_example_is_a_tested_one(page: Path) -> None:
+    """Each piece of code on a page stands in a file of the tests or of the examples."""
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    strays = [block for block in blocks if not any(stands_in(block, file) for file in FILES)]
+    assert strays == []
+
+
+def test_an_example_that_is_nowhere_is_found() -> None:
+    """What is compared is each line of the code, and its order."""
+    first, second, third = FILES[0].splitlines()[-3:]
+    assert stands_in(f"{first}\n{second}\n{third}", FILES[0])
+    assert not stands_in(f"{first}\n{third}", FILES[0])
+    assert not stands_in(f"from nowhere import nothing\n{third}", FILES[0])
