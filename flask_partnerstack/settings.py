@@ -322,19 +322,30 @@ class Settings:
     """
 
     token: str | None = _key(
-        None, _token, "The server-to-server token. Absent: recorded and parked.", secret=True
+        None,
+        _token,
+        "The server-to-server token. Absent: conversions are recorded, and wait.",
+        secret=True,
     )
     public_key: str | None = _key(
-        None, _api_key("pk_", "sk_"), "The REST v2 pair's public half.", secret=True
+        None,
+        _api_key("pk_", "sk_"),
+        "The REST API's public key. The snippet shows it to browsers.",
+        secret=True,
     )
     secret_key: str | None = _key(
-        None, _api_key("sk_", "pk_"), "The REST v2 pair's secret half.", secret=True
+        None,
+        _api_key("sk_", "pk_"),
+        "The REST API's secret key. With both, customers are looked up.",
+        secret=True,
     )
-    enabled: bool = _key(True, _switch, "False: capture and record nothing.")
+    enabled: bool = _key(True, _switch, "False: nothing is captured and nothing is recorded.")
     conversion_url: str = _key(
         "https://partnerlinks.io/conversion/xid", _url, "Where conversions are posted."
     )
-    api_url: str = _key("https://api.partnerstack.com", _url, "The host of the REST v2 API.")
+    api_url: str = _key(
+        "https://api.partnerstack.com", _url, "The host of the REST API, for look-ups."
+    )
     timeout: tuple[float, float] = _key(
         (3.05, 10.0), _timeout, "Seconds to connect, and to wait for each piece of an answer."
     )
@@ -347,7 +358,7 @@ class Settings:
     engine: Literal["thread", "inline", "celery", "rq", "none"] = _key(
         "thread",
         _choice("thread", "inline", "celery", "rq", "none"),
-        "Who runs a pass over what is due.",
+        "Who delivers what is due.",
     )
     concurrency: int = _key(4, _whole(1, 64), "Sends at once per process.")
     attribution: Literal["last", "first"] = _key(
@@ -358,14 +369,18 @@ class Settings:
     )
     cookie_name: str = _key("partnerstack_referral", _cookie_name, "The name of our cookie.")
     cookie_domain: str | None = _key(
-        None, _cookie_domain, "Its domain, to share it between subdomains."
+        None,
+        _cookie_domain,
+        "The cookie's domain, to share it between subdomains. None: the request's host.",
     )
-    cookie_path: str = _key("/", _cookie_path, "Its path.")
+    cookie_path: str = _key("/", _cookie_path, "The cookie's path.")
     cookie_samesite: Literal["Lax", "Strict", "None"] = _key(
-        "Lax", _choice("Lax", "Strict", "None"), "Its SameSite attribute."
+        "Lax", _choice("Lax", "Strict", "None"), "The cookie's SameSite attribute."
     )
     cookie_secure: bool | None = _key(
-        None, _optional_switch, "Its Secure attribute; None follows the request."
+        None,
+        _optional_switch,
+        "The cookie's Secure attribute. None: as the request came, by https or not.",
     )
     xid_params: tuple[str, ...] = _key(
         ("ps_xid", "gsxid"), _names, "Query parameters that carry the click ID, best first."
@@ -384,13 +399,17 @@ class Settings:
     status_policy: Mapping[int, str] = _key(
         MappingProxyType({}),
         _status_policy,
-        "Judge a status otherwise: accept, reject, retry or unclear.",
+        'Judge a status otherwise, {404: "retry"} for one: accept, reject, retry or unclear.',
     )
     give_up_after: timedelta = _key(
-        timedelta(days=30), _days, "How long an entry is tried, from its first attempt (days)."
+        timedelta(days=30),
+        _days,
+        "How long an entry is tried, from its first attempt, pauses not counted (days).",
     )
     verify_after: timedelta = _key(
-        timedelta(minutes=15), _seconds, "When a delivered conversion is looked up (seconds)."
+        timedelta(minutes=15),
+        _seconds,
+        "How long after its delivery a conversion is looked up (seconds).",
     )
     lease: timedelta = _key(
         timedelta(minutes=2), _lease, "How long a claimed entry belongs to its claimer (seconds)."

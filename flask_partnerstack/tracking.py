@@ -81,7 +81,8 @@ def track_conversion(
     which is asked again. Never waits for PartnerStack and never raises for anything that
     PartnerStack does. What a hook vetoes comes back as a skipped entry.
 
-    :param customer_key: your own stable ID of the customer, the same everywhere and for ever.
+    :param customer_key: your own stable ID of the customer, the same everywhere and for ever: a
+        ``str``, ``int`` or ``UUID``.
     :param origin: where they signed up; default: the request's host.
     :param ip_address: the customer's; default: the request's ``remote_addr``.
     :param user_agent: the customer's; default: the request's.
