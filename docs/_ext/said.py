@@ -52,7 +52,6 @@ def setting(name: str) -> str:
     """Return one key: its name, type, default, what it does, and what is refused."""
     field = SETTINGS[name]
     lines = [
-        f"({_anchor('setting', name)})=",
         f"### `{name}`",
         "",
         str(field.metadata["meaning"]),
@@ -117,7 +116,6 @@ def command(name: str) -> str:
     found = COMMANDS[name]
     context = click.Context(found, info_name=f"flask partnerstack {name}")
     lines = [
-        f"({_anchor('command', name)})=",
         f"### `{name}`",
         "",
         f"```text\n{' '.join(found.get_usage(context).split()).removeprefix('Usage: ')}\n```",
@@ -161,10 +159,6 @@ def error_tree() -> str:
     """Return the drawing at the top of ``flask_partnerstack.errors``."""
     drawn = (inspect.getdoc(errors) or "").partition("::\n\n")[2].partition("\n\n")[0]
     return f"```text\n{textwrap.dedent(drawn)}\n```\n"
-
-
-def _anchor(kind: str, name: str) -> str:
-    return f"{kind}-{name.lower().replace('_', '-')}"
 
 
 def _code(text: str) -> str:
