@@ -13,7 +13,7 @@
     └── DeliveryError           one attempt did not deliver; it knows how it is judged
         ├── NotSent             no connection came about
         ├── Refused             turned away for now
-        ├── Redirected          sent elsewhere, and not followed
+        │   └── Redirected      sent elsewhere, and not followed
         ├── Denied              the credential was not accepted
         ├── Unclear             it may have been taken
         └── Rejected            turned away for good

@@ -36,14 +36,7 @@ class _Said(SphinxDirective):
             raise self.error(f"There is no such name in the package: {', '.join(unknown)}")
         placed = self.env.metadata.setdefault(self.env.docname, {})
         placed[self.name] = [*placed.get(self.name, ()), *names]
-        return self._parsed("\n".join(map(type(self).make, names)))
-
-    def _parsed(self, markdown: str) -> list[nodes.Node]:
-        container = nodes.Element()
-        self.state.nested_parse(
-            StringList(markdown.splitlines(), source=self.name), 0, container, match_titles=True
-        )
-        return container.children
+        return _parsed(self, "\n".join(map(type(self).make, names)))
 
 
 class Settings(_Said):
@@ -65,10 +58,14 @@ class ErrorTree(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the drawing."""
-        container = nodes.Element()
-        lines = StringList(said.error_tree().splitlines(), source=self.name)
-        self.state.nested_parse(lines, 0, container)
-        return container.children
+        return _parsed(self, said.error_tree())
+
+
+def _parsed(directive: SphinxDirective, markdown: str) -> list[nodes.Node]:
+    container = nodes.Element()
+    lines = StringList(markdown.splitlines(), source=directive.name)
+    directive.state.nested_parse(lines, 0, container, match_titles=True)
+    return [*container.children]
 
 
 DIRECTIVES: Mapping[str, type[_Said]] = {
