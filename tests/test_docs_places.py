@@ -89,6 +89,17 @@ def test_a_command_is_told_with_each_option(name: str) -> None:
         assert all(option in told or option.upper() in told for option in wanted)
 
 
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *PAGES], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_commands_are_called_as_they_are(path: Path) -> None:
+    """Each command line on a page names a command and options of it."""
+    text = path.read_text(encoding="utf-8")
+    for name, rest in re.findall(r"flask\s+partnerstack\s+([a-z-]+)([^`\n#]*)", text):
+        known = {option for param in partnerstack.commands[name].params for option in param.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known, name
+
+
 def test_every_signal_has_its_place() -> None:
     """The table of docs/signals.md has each signal, and no other, with its arguments."""
     known = {name: s for name, s in vars(signals).items() if isinstance(s, NamedSignal)}

@@ -34,6 +34,7 @@ class _Said(SphinxDirective):
         unknown = [name for name in names if name not in self.known]
         if unknown:
             raise self.error(f"There is no such name in the package: {', '.join(unknown)}")
+        self.env.note_reread()  # what it is made from is no page, so nobody sees it change
         placed = self.env.metadata.setdefault(self.env.docname, {})
         placed[self.name] = [*placed.get(self.name, ()), *names]
         return _parsed(self, "\n".join(map(type(self).make, names)))
