@@ -10,7 +10,6 @@ from flask import Flask
 from redis import Redis
 from rq import Queue
 from rq import SimpleWorker
-from rq import cron
 
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
@@ -74,9 +73,20 @@ class Worker(SimpleWorker):
         return bool(super().work(burst=True))
 
 
-def test_rqs_cron_takes_the_sweep() -> None:
-    """What stands in a configuration of rq cron registers the job at its interval."""
-    cron.register(sweep, queue_name="default", interval=SWEEP_EVERY)
+CRON = """
+from rq import cron
+from flask_partnerstack.rq import SWEEP_EVERY, sweep
 
-    registered = cron._job_data_registry.pop()
-    assert (registered["func"], registered["interval"]) == (sweep, SWEEP_EVERY)
+cron.register(sweep, queue_name="default", interval=SWEEP_EVERY)
+"""
+
+
+def test_rqs_cron_takes_the_sweep(start: Callable[[type[Broker]], Broker], tmp_path: Path) -> None:
+    """What stands in a configuration of rq cron registers the job at its interval."""
+    from rq.cron import CronScheduler  # RQ has it since 2.5
+
+    (tmp_path / "cron.py").write_text(CRON)
+    scheduler = CronScheduler(connection=Redis.from_url(start(RedisBroker).url))
+    scheduler.load_config_from_file(str(tmp_path / "cron.py"))
+    (job,) = scheduler.get_jobs()
+    assert (job.func, job.interval) == (sweep, SWEEP_EVERY)
