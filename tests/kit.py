@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -79,4 +80,24 @@ class TravellingPartnerStack(PartnerStack):
 def run(app: Flask, *arguments: str, stdin: str | None = None) -> Result:
     """Run a command as ``flask`` does: found by its entry point, the app loaded by the group."""
     group = FlaskGroup(create_app=lambda: app)
-    return CliRunner().invoke(group, ["partnerstack", *arguments], input=stdin)
+    return _runner().invoke(group, ["partnerstack", *arguments], input=stdin)
+
+
+def _runner() -> CliRunner:
+    # Until click 8.2 a runner mixed the two streams unless it was told not to.
+    options: dict[str, Any] = {"mix_stderr": False}
+    mixing = options.keys() <= inspect.signature(CliRunner).parameters.keys()
+    return OldRunner(**options) if mixing else CliRunner()
+
+
+class OldRunner(CliRunner):
+    """The runner of click 8.1, whose results are those of later ones."""
+
+    def invoke(self, *args: Any, **kwargs: Any) -> Result:
+        return OldResult(**vars(super().invoke(*args, **kwargs)))
+
+
+class OldResult(Result):
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr

@@ -33,8 +33,8 @@ class LongWork:
     def __init__(
         self, doing: str, total: int | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.done = 0
-        self.stopped = False
+        self.done: int = 0
+        self.stopped: bool = False
         self._doing = doing
         self._total = total
         self._clock = clock

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from datetime import timedelta
+from typing import Final
 
 from ..errors import PartnerStackError
 from ..ledger import Ledger
 
-log = logging.getLogger("flask_partnerstack")
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: How often, by whichever process comes first, and how many entries at once: the time of a few
 #: deliveries. ``flask partnerstack prune`` does all.

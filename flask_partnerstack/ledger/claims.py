@@ -8,8 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from typing import Any
+from typing import Final
 
 from sqlalchemy import BigInteger
+from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import Integer
 from sqlalchemy import Row
@@ -35,7 +37,7 @@ from .tables import entries
 #: How the lease begins of an entry that a move takes, or took, to another ledger.
 TAKING, TAKEN = "moving:", "moved:"
 #: Whether an entry went to another ledger: it is that one's to send, and no longer ours.
-went_away = func.coalesce(entries.c.lease, "").like("mov%")
+went_away: Final[ColumnElement[bool]] = func.coalesce(entries.c.lease, "").like("mov%")
 
 _ENTRY_COLUMNS = tuple(entries.c[name] for name in Entry.__dataclass_fields__)
 

@@ -46,16 +46,17 @@ def take_conversion() -> Response:
     strike = get_state().faults.take("conversion", str(read_object(raw).get("customer_key", "")))
     strike.wait(strike.fault.delay)
 
-    judged = _judge(raw, strike.fault)
-    _remember(raw, strike.fault, judged)
+    at = time.time()  # one for both, because the records keep one
+    judged = _judge(raw, strike.fault, at)
+    _remember(raw, strike.fault, judged, at)
     return spoil(judged.answer, strike)
 
 
-def _judge(raw: str, fault: Fault) -> Judged:
+def _judge(raw: str, fault: Fault, at: float) -> Judged:
     refusal = _refusal(raw)
     if refusal:
         return Judged(refusal)
-    return _accept(raw) if fault.accepts else Judged(Answer(200))
+    return _accept(raw, at) if fault.accepts else Judged(Answer(200))
 
 
 def _refusal(raw: str) -> Answer | None:
@@ -70,17 +71,17 @@ def _refusal(raw: str) -> Answer | None:
     return None
 
 
-def _accept(raw: str) -> Judged:
-    duplicate = not get_state().memory.add_customer(raw, time.time())
+def _accept(raw: str, at: float) -> Judged:
+    duplicate = not get_state().memory.add_customer(raw, at)
     if duplicate and get_state().settings.conflict_on_repeat:
         return Judged(Answer.refusal(409, "'customer_key': a customer with this key exists"))
     return Judged(Answer(200), accepted=True, duplicate=duplicate)
 
 
-def _remember(raw: str, fault: Fault, judged: Judged) -> None:
+def _remember(raw: str, fault: Fault, judged: Judged, at: float) -> None:
     names = (name for name in HEADERS_OF_INTEREST if name in request.headers)
     received = Received(
-        at=time.time(),
+        at=at,
         raw=raw,
         headers=tuple((name, request.headers[name]) for name in names),
         status=answered_status(fault, judged.answer.status),
