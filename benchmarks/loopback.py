@@ -66,6 +66,7 @@ class Vendor:
         self.close()
 
     def close(self) -> None:
+        """End the process."""
         self._process.terminate()
         self._process.join()
 

@@ -1,11 +1,10 @@
 """The three queues on Redis: a task that posts one conversion, tried again as their manuals show.
 
-``python -m benchmarks.compare.queues celery`` (or ``huey``, ``rq``) works on what is queued.
+:mod:`benchmarks.compare.worker` works on what is queued.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +44,7 @@ def celery_app(place: Place) -> Any:
 
     @app.task(  # type: ignore[untyped-decorator]  # Celery ships no types
         name=CELERY_TASK,
+        shared=False,
         autoretry_for=(RequestException,),
         retry_backoff=True,
         retry_backoff_max=8,
@@ -115,6 +115,3 @@ WORK: Final[dict[str, Callable[[Place], None]]] = {
     "huey": work_on_huey,
     "rq": work_on_rq,
 }
-
-if __name__ == "__main__":
-    WORK[sys.argv[1]](Place.from_environment())

@@ -60,7 +60,7 @@ def write(path: Path, machine: str, tables: Sequence[Table]) -> None:
 
 def sentence_of(low_high: tuple[float, float]) -> str:
     """Return a spread as it stands in a cell: with as many digits as say something."""
-    return "–".join(figure(value) for value in low_high)
+    return "\N{EN DASH}".join(figure(value) for value in low_high)
 
 
 def figure(value: float) -> str:
