@@ -84,5 +84,7 @@ def test_the_page_has_a_row_for_each_contender(name: str) -> None:
 
 def test_the_page_names_the_machine() -> None:
     """Above the tables stand the processor and the versions of every peer."""
-    peers = re.findall(r"^([a-z-]+)", (ROOT / "benchmarks/compare/requirements.txt").read_text(), re.M)
+    peers = re.findall(
+        r"^([a-z-]+)", (ROOT / "benchmarks/compare/requirements.txt").read_text(), re.M
+    )
     assert [name for name in peers if f"{name} " not in block_of("machine")] == []

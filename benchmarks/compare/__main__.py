@@ -1,7 +1,7 @@
 """Compares the extension with what else is used, and writes the tables of ``docs/compare.md``.
 
-``python -m benchmarks.compare`` takes a quarter of an hour. ``--quick`` shows in a minute that all of
-it works; it and ``--only`` print the tables and write nothing.
+``python -m benchmarks.compare`` takes a quarter of an hour. ``--quick`` shows in a minute or two that
+all of it works; it and ``--only`` print the tables and write nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PARTS: Final[dict[str, Callable[..., Table]]] = {
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute; writes nothing")
+    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts; writes nothing")
     given = parser.parse_args()
     _stay_on_this_machine()

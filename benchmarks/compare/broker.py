@@ -33,6 +33,10 @@ class Redis:
         self.kill()
 
     def start(self) -> None:
+        """Start it, with nothing in it.
+
+        :raises Absent: there is none, or it does not start.
+        """
         command = shutil.which("redis-server")
         if command is None:
             raise Absent("no redis-server on the PATH: apt-get install redis-server")
@@ -47,6 +51,7 @@ class Redis:
             time.sleep(0.02)  # another process's doing: there is nothing to be woken by
 
     def kill(self) -> None:
+        """End it at once: all that it holds is gone."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -145,10 +145,10 @@ def _table(found: Found, count: int, rounds: int) -> Table:
     return Table(
         name="draining",
         measured=(
-            f"{count * rounds:,} conversions that wait, in {rounds} round(s) of {count:,}: how many "
-            "arrive a second, from the first to the last, at a vendor that answers after 0 and "
-            "after 20 ms; at 0 ms also the CPU that the reporting process used, and the most memory "
-            "that it had. Ratios above 1 are faster than ours."
+            f"{count * rounds:,} conversions that wait, in {rounds} round(s) of {count:,}: how "
+            "many arrive a second, from the first to the last, at a vendor that answers after 0 "
+            "and after 20 ms; at 0 ms also the CPU that the reporting process used, and the most "
+            "memory that it had. A ratio above 1 is faster than ours."
         ),
         columns=(
             *("reported by", "a second at 0 ms", "spread", "ratio to ours"),

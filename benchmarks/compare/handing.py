@@ -1,8 +1,9 @@
 """How a signup hands a conversion over: a function for each contender, which makes another.
 
-Each takes an app and where things are, sets the contender up in the app as its manual shows, with its
-defaults, and returns what hands over the conversion of one customer key. Nothing leaves the machine:
-every address is the vendor's on loopback. SDKs that patch what they find are imported in here only.
+Each takes an app and where things are, sets the contender up in the app as its manual shows, with
+its defaults, and returns what hands over the conversion of one customer key. Nothing leaves the
+machine: every address is the vendor's on loopback. SDKs that patch what they find are imported by
+their function only.
 """
 
 from __future__ import annotations
@@ -105,9 +106,9 @@ def amplitude(_app: Flask, place: Place) -> HandOver:
 
 
 def snowplow(_app: Flask, place: Place) -> HandOver:
-    from snowplow_tracker import AsyncEmitter
-    from snowplow_tracker import StructuredEvent
-    from snowplow_tracker import Tracker
+    from snowplow_tracker.emitters import AsyncEmitter
+    from snowplow_tracker.events.structured_event import StructuredEvent
+    from snowplow_tracker.tracker import Tracker
 
     tracker = Tracker("site", emitters=AsyncEmitter(place.vendor))
     return lambda key: tracker.track(StructuredEvent(category=EVENT, action=EVENT, label=key))

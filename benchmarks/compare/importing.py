@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmarks import pairs
 from benchmarks.compare.tables import OURS
+from benchmarks.compare.tables import SPREAD
 from benchmarks.compare.tables import Table
 from benchmarks.compare.tables import figure
 from benchmarks.compare.tables import sentence_of
@@ -33,8 +34,8 @@ SETTING_UP: Final[dict[str, str]] = {
     "Flask-Login": "from flask_login import LoginManager; LoginManager(app)",
     "Flask-Talisman": "from flask_talisman import Talisman; Talisman(app)",
     "Flask-Limiter": (
-        "from flask_limiter import Limiter; from flask_limiter.util import get_remote_address as a; "
-        "Limiter(a, app=app, storage_uri='memory://')"
+        "from flask_limiter import Limiter; "
+        "from flask_limiter.util import get_remote_address as a; Limiter(a, app=app, storage_uri='memory://')"
     ),
     "PostHog": "from posthog import Posthog; Posthog('k', host='http://127.0.0.1:9')",
     "Segment": "from segment.analytics.client import Client; Client('k', host='http://127.0.0.1:9')",
@@ -85,14 +86,16 @@ def measure(*, quick: bool) -> Table:
     return Table(
         name="importing",
         measured=(
-            "Milliseconds and MiB that a new process needs more than with Flask alone, to import it "
-            "and to set it up in an app."
+            "Milliseconds and MiB that a new process needs more than with Flask alone, to import "
+            "it and to set it up in an app."
         ),
-        columns=("imported", "ms over Flask", "p10–p90", "ratio to ours", "MiB over Flask"),
+        columns=("imported", "ms over Flask", SPREAD, "ratio to ours", "MiB over Flask"),
         rows=tuple(_row(found, name) for name in CONTENDERS),
         notes=(
-            f"Flask alone takes {figure(statistics.median(one.took for one in bare))} ms and "
-            f"{figure(statistics.median(one.memory for one in bare))} MiB.",
+            (
+                f"Flask alone takes {figure(statistics.median(one.took for one in bare))} ms and "
+                f"{figure(statistics.median(one.memory for one in bare))} MiB."
+            ),
         ),
     )
 

@@ -36,8 +36,10 @@ class Place:
     redis: str = ""
 
     def environment(self) -> dict[str, str]:
+        """Return it as variables of an environment."""
         return {_PREFIX + name: value for name, value in asdict(self).items()}
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Place:
+        """Return what :meth:`environment` put there."""
         return cls(**{name: environ[_PREFIX + name] for name in cls.__dataclass_fields__})

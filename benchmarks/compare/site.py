@@ -1,8 +1,8 @@
 """A site whose signups hand a conversion over by one contender: ``COMPARE_CONTENDER``.
 
 As an app for gunicorn and ``flask``: ``benchmarks.compare.site:create_app()``. As a script it does
-what each line on its standard input says, and answers each with a line of JSON: ``sign FIRST COUNT``,
-``visit``; at the end of the input it ends as any program does.
+what each line on its standard input says, and answers each with a line of JSON: ``visit``, and
+``sign FIRST COUNT``; at the end of the input it ends as any program does.
 """
 
 from __future__ import annotations

@@ -92,8 +92,7 @@ class Stage:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *options]
-        log = self._stack.enter_context(Path(self.folder, "gunicorn.log").open("wb"))
-        process = self._start([*command, f"{SITE}:create_app()"], stdout=log, stderr=log)
+        process = self.run([*command, f"{SITE}:create_app()"])
         return Server(process, f"http://127.0.0.1:{port}")
 
     def _start(self, command: list[str], **pipes: Any) -> subprocess.Popen[bytes]:

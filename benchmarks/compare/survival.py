@@ -42,7 +42,7 @@ class Size:
     ending: float
 
 
-FULL: Final = Size(signups=50, settle=10, outage=15, recovery=30, ending=20)
+FULL: Final = Size(signups=50, settle=15, outage=15, recovery=30, ending=20)
 QUICK: Final = Size(signups=10, settle=4, outage=1, recovery=4, ending=4)
 
 Trial = Callable[[Stage, Size], str]
@@ -218,7 +218,9 @@ def measure(*, quick: bool, contenders: Iterable[str] = CONTENDERS) -> Table:
     cells = [(trial, contender) for trial in trials for contender in contenders]
     size = QUICK if quick else FULL
     with ThreadPoolExecutor(AT_ONCE) as players:
-        found = dict(zip(cells, players.map(lambda cell: play(*cell, size), cells), strict=True))
+        found = dict(
+            zip(cells, players.map(lambda cell: play(cell[0], cell[1], size), cells), strict=True)
+        )
     return _table(found, size)
 
 
@@ -235,8 +237,8 @@ def _table(found: dict[tuple[str, str], str], size: Size) -> Table:
         name="survival",
         measured=(
             f"How many of {size.signups} conversions arrived at the vendor. The queues have a "
-            "worker that stays up. +n: so many more wait in the ledger for their time. `doubled` counts "
-            "what arrived once too often."
+            "worker that stays up. +n: so many more wait in the ledger for their time. `doubled` "
+            "counts what arrived once too often."
         ),
         columns=("handed to", *trials),
         rows=tuple((name, *(found[trial, name] for trial in trials)) for name in contenders),

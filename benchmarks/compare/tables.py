@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "Flask-PartnerStack"
+#: Heads the column of the 10th and the 90th percentile.
+SPREAD = "p10\N{EN DASH}p90"
 
 
 class NoPlace(Exception):
