@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import queue
-import socket
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from multiprocessing.connection import Connection
 
 import requests
 from sqlalchemy import URL
 from sqlalchemy import make_url
 
 from benchmarks import pairs
+from benchmarks.loopback import Mood
+from benchmarks.loopback import Vendor
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.dispatcher import Dispatcher
 from flask_partnerstack.dispatcher import Outcome
@@ -42,43 +41,9 @@ SECONDS = 4.0  # of draining, for each figure
 ROUNDS = 3
 XID = "h8pb9E7TZK6YMO"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 Measured = tuple[float, float]
 """Conversions a second, and CPU milliseconds for each."""
-
-
-# --- the server, in a process of its own ---------------------------------------------------------
-
-
-def serve(ready: Connection) -> None:
-    """Answer each request after 100 ms, over connections that are kept."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    ready.send(listener.getsockname()[1])
-    while True:
-        connection, _ = listener.accept()
-        threading.Thread(target=answer, args=(connection,), daemon=True).start()
-
-
-def answer(connection: socket.socket) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    while read_request(connection):
-        time.sleep(LATENCY)
-        connection.sendall(ANSWER)
-
-
-def read_request(connection: socket.socket) -> bool:
-    said = b""
-    while b"\r\n\r\n" not in said:
-        if not (more := connection.recv(65536)):
-            return False
-        said += more
-    head, _, body = said.partition(b"\r\n\r\n")
-    lengths = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
-    missing = int(lengths[0].partition(b":")[2]) - len(body)
-    while missing > 0:
-        missing -= len(connection.recv(65536))
-    return True
 
 
 # --- the variants --------------------------------------------------------------------------------
@@ -182,10 +147,8 @@ def main() -> None:
     quick = "--quick" in sys.argv
     urls = [make_url(argument) for argument in sys.argv[1:] if "://" in argument]
     database = database_of(urls[0] if urls else None)
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{here.recv()}/conversion/xid"
+    vendor = Vendor(Mood(delay=LATENCY))
+    url = f"{vendor.url}/conversion/xid"
     print(f"{pairs.machine()}, ledger on {database.url.get_backend_name()}")
     print(f"{'at once':>7} {'bare/s':>8} {'ours/s':>8} {'bare ms':>8} {'ours ms':>8} {'ratio':>6}")
     for concurrency in CONCURRENCIES[:: 3 if quick else 1]:
@@ -200,8 +163,7 @@ def main() -> None:
             f"{mine[1] / theirs[1]:6.2f}"
         )
     database.close()
-    server.terminate()
-    server.join()
+    vendor.close()
 
 
 if __name__ == "__main__":

@@ -80,14 +80,14 @@ def start_response(*_answer: Any) -> Callable[[bytes], object]:
 
 
 def calling(app: Flask, query: str, cookies: str, headers: dict[str, str]) -> pairs.Variant:
-    """Return what sends one request through the whole WSGI app."""
+    """Return what sends one request through the whole WSGI app, as a server calls it."""
     if cookies:
         headers = {**headers, "Cookie": cookies}
     with app.test_request_context(f"/?{query}", headers=headers) as context:
         environ = dict(context.request.environ)
 
     def call() -> None:
-        answer: Any = app.wsgi_app(dict(environ), start_response)
+        answer: Any = app(dict(environ), start_response)
         with contextlib.closing(answer):
             b"".join(answer)
 

@@ -1,0 +1,1 @@
+"""The extension beside what else is used for such a job, in one run."""

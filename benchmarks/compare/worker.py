@@ -1,0 +1,14 @@
+"""A queue's worker, until it is stopped: ``python -m benchmarks.compare.worker celery``.
+
+Not in :mod:`benchmarks.compare.queues`, because tasks are found again by their module's name.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.compare.place import Place
+from benchmarks.compare.queues import WORK
+
+if __name__ == "__main__":
+    WORK[sys.argv[1]](Place.from_environment())
