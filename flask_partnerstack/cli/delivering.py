@@ -78,7 +78,7 @@ def deliver(as_json: bool) -> None:
     _demand_token(state)
     with LongWork("Dealt with") as work:
         while not work.stopped and (jobs := state.dispatcher.take(1)):
-            jobs[0]()
+            state.dispatcher.run(jobs[0])
             work.advance()
     pause = state.ledger.outlook().pause
     if as_json:
@@ -165,7 +165,7 @@ def worker(concurrency: int | None) -> None:
         concurrency=concurrency,
         poll=1.0,
         stop_within=DEADLINE.total_seconds(),
-        ahead=concurrency,
+        ahead=max(concurrency, 8),
     )
     with _until_stopped() as wait:
         engine.wake()

@@ -10,12 +10,13 @@ import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Protocol
+from typing import TypeVar
 
-Job = Callable[[], object]
-"""One due entry to be dealt with. It does not raise for anything that PartnerStack does."""
+Job = TypeVar("Job")
+"""One due entry to be dealt with, as the work knows it; an engine only hands it round."""
 
 
-class Work(Protocol):
+class Work(Protocol[Job]):
     """What an engine runs."""
 
     @property
@@ -24,6 +25,13 @@ class Work(Protocol):
 
     def take(self, limit: int) -> Sequence[Job]:
         """Claim up to ``limit`` jobs that are due."""
+
+    def run(self, job: Job, following: Callable[[], Job | None], /) -> object:
+        """Deal with a job. It does not raise for anything that PartnerStack does.
+
+        :param following: gives the job to go on with, ``None`` when there is none. One that was
+            given is dealt with as well: it costs less to begin together with the end of another.
+        """
 
     def next_due(self) -> float | None:
         """Return the seconds until something is due: 0 for now, ``None`` for never."""
