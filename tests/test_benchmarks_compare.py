@@ -69,7 +69,7 @@ def test_the_page_is_written_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_figures_say_no_more_than_was_measured() -> None:
-    """A small number has one digit behind the point, a large one none, and thousands stand apart."""
+    """A small number has one digit after the point, a large one none; thousands stand apart."""
     assert [figure(n) for n in (1.54, -0.04, 54.4, 101_600)] == ["1.5", "-0.0", "54", "101,600"]
     assert [times(n) for n in (0.25, 434.2)] == ["0.25", "434"]
 

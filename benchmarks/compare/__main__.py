@@ -1,7 +1,7 @@
 """Compares the extension with what else is used, and writes the tables of ``docs/compare.md``.
 
-``python -m benchmarks.compare`` takes a quarter of an hour. ``--quick`` shows in a minute or two that
-all of it works; it and ``--only`` print the tables and write nothing.
+``python -m benchmarks.compare`` takes a quarter of an hour. ``--quick`` shows in a minute or two
+that all of it works; it and ``--only`` print the tables and write nothing.
 """
 
 from __future__ import annotations
