@@ -72,6 +72,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.erased: set[str] = set()
         self.statuses: dict[str, Status] = {}
         self.sending_until: dict[str, datetime] = {}
+        self.sender: dict[str, Held] = {}
 
     def teardown(self) -> None:
         self.database.close()
@@ -135,6 +136,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert before.status is Status.PENDING
             assert self.sending_until.get(key, self.clock()) <= self.clock()
             self.sending_until[key] = self.clock() + LEASE
+            self.sender[key] = held
             held.sending = True
         if and_linger:
             self.held.append(held)
@@ -153,6 +155,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.settle(held.claim, Status.DELIVERED, TAKEN, look_up_in=wait)
             assert self.ledger.get(held.claim.entry.customer_key).status is not Status.PENDING
             self.parked.discard(held.claim.entry.customer_key)
+            if self.sender.get(held.claim.entry.customer_key) is held:
+                self.sending_until.pop(held.claim.entry.customer_key, None)
         elif held.claim.entry.status is Status.DELIVERED or held.claim.unclear:
             self.ledger.settle(held.claim, Status.VERIFIED, FOUND)
 
