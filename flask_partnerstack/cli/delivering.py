@@ -27,6 +27,9 @@ from .output import json_option
 from .output import say_json
 from .progress import LongWork
 
+#: Entries that a worker claims ahead, at least: with few senders a claim for each would be dear.
+AHEAD = 8
+
 
 @partnerstack.command("requeue")
 @click.argument("customer_key", required=False)
@@ -165,7 +168,7 @@ def worker(concurrency: int | None) -> None:
         concurrency=concurrency,
         poll=1.0,
         stop_within=DEADLINE.total_seconds(),
-        ahead=max(concurrency, 8),
+        ahead=max(concurrency, AHEAD),
     )
     with _until_stopped() as wait:
         engine.wake()
