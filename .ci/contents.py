@@ -24,7 +24,7 @@ HEADERS = {
     "Description-Content-Type": "text/markdown",
 }
 #: What ``pip install 'Flask-PartnerStack[...]'`` takes, as the documents say.
-EXTRAS = {"celery", "dev", "examples", "mysql", "postgresql", "prometheus", "rq", "test"}
+EXTRAS = {"celery", "dev", "docs", "examples", "mysql", "postgresql", "prometheus", "rq", "test"}
 ENTRY_POINTS = {
     "partnerstack = flask_partnerstack.cli:partnerstack",
     "flask_partnerstack = pytest_flask_partnerstack",
