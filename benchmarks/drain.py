@@ -36,7 +36,6 @@ from flask_partnerstack.wire import Client
 from flask_partnerstack.wire import HTTPTransport
 
 LATENCY = 0.1
-AHEAD = 8  # as the worker claims
 CONCURRENCIES = (1, 4, 16, 64)
 SECONDS = 4.0  # of draining, for each figure
 ROUNDS = 3
@@ -116,8 +115,7 @@ def ours(url: str, concurrency: int, count: int, database: Database) -> Measured
 
     client = Client(settings, HTTPTransport(settings.timeout))
     dispatcher = Dispatcher(settings, ledger, client, on_outcome=count_down)
-    ahead = max(concurrency, AHEAD)
-    engine = ThreadEngine(dispatcher, concurrency=concurrency, poll=1.0, ahead=ahead)
+    engine = ThreadEngine(dispatcher, concurrency=concurrency, poll=1.0, ahead=concurrency)
 
     def run() -> None:
         engine.nudge()

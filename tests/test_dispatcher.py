@@ -116,7 +116,7 @@ def test_no_connection_is_tried_again(
 ) -> None:
     """When nothing left this machine, it is simply tried again, within two seconds at first."""
     transport.answers = [NotSent("could not connect")]
-    dispatcher.run(dispatcher.take(1)[0])
+    dispatcher.take(1)[0]()
     assert judged(ledger) == [Judgement.NOT_SENT]
     assert ledger.get("acme").reason == "could not connect"
     assert (dispatcher.next_due() or 0) <= 2.0
@@ -190,7 +190,7 @@ def test_a_denied_credential_buries_nothing(
 ) -> None:
     """A 401 says nothing of the conversion: it stays, and the log has the hint."""
     transport.answers = [Response(401)]
-    dispatcher.run(dispatcher.take(1)[0])
+    dispatcher.take(1)[0]()
     assert ledger.get("acme").status is Status.PENDING
     assert "not the pk_/sk_ pair" in caplog.text
 
@@ -207,7 +207,7 @@ def test_an_entry_is_given_up_after_its_time(
     transport.answers = [Response(429) for _ in range(3)]
     for _ in range(3):
         clock.tick(days=1, hours=1)
-        dispatcher.run(dispatcher.take(1)[0])
+        dispatcher.take(1)[0]()
     entry = ledger.get("acme")
     assert entry.status is Status.DEAD
     assert (entry.reason or "").startswith("given up: HTTP 429")
@@ -241,8 +241,8 @@ def test_nothing_is_sent_under_a_lost_lease(
     (late,) = dispatcher.take(1)
     clock.tick(minutes=3)
     (owner,) = dispatcher.take(1)
-    dispatcher.run(owner)
-    dispatcher.run(late)
+    owner()
+    late()
     assert len(transport.requests) == 1
 
 

@@ -144,7 +144,7 @@ def test_a_token_that_was_denied(app: Flask, transport: ScriptedTransport) -> No
     with app.app_context():
         track_conversion("acme", xid=XID)
     transport.answers = [Response(401)]
-    get_state(app).dispatcher.run(get_state(app).dispatcher.take(1)[0])
+    get_state(app).dispatcher.take(1)[0]()
     finding = the(wrong(app), "All delivery is paused")
     assert finding.level == "error"
     assert "HTTP 401" in finding.what

@@ -177,7 +177,7 @@ def test_nobody_grows_older_while_paused(
     record(app, 5)
     state = get_state(app)
     transport.answers = [Response(429)]
-    state.dispatcher.run(state.dispatcher.take(1)[0])
+    state.dispatcher.take(1)[0]()
     transport.answers = [Response(401)] * 100_000
     run(state, clock, 40 * 86400, step=7200)
     transport.answers = [Response(200), Response(429)]
@@ -193,7 +193,7 @@ def test_nobody_grows_older_without_a_token(
     record(app, 1)
     state = get_state(app)
     transport.answers = [Response(429), Response(429)]
-    state.dispatcher.run(state.dispatcher.take(1)[0])
+    state.dispatcher.take(1)[0]()
     mute = type(state.dispatcher)(
         type(state.settings)(token=None), state.ledger, state.dispatcher._client
     )
@@ -314,6 +314,6 @@ def test_a_clock_that_is_set_forward_doubles_nobody(
     (job,) = state.dispatcher.take(1)
     clock.tick(days=1)
     state.dispatcher.run_pass()
-    state.dispatcher.run(job)
+    job()
     keys = [conversion["customer_key"] for conversion in transport.conversions]
     assert len(keys) == len(set(keys)) == 50

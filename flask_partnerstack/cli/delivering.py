@@ -27,9 +27,6 @@ from .output import json_option
 from .output import say_json
 from .progress import LongWork
 
-#: Entries that a worker claims ahead, at least: with few senders a claim for each would be dear.
-AHEAD = 8
-
 
 @partnerstack.command("requeue")
 @click.argument("customer_key", required=False)
@@ -81,7 +78,7 @@ def deliver(as_json: bool) -> None:
     _demand_token(state)
     with LongWork("Dealt with") as work:
         while not work.stopped and (jobs := state.dispatcher.take(1)):
-            state.dispatcher.run(jobs[0])
+            jobs[0]()
             work.advance()
     pause = state.ledger.outlook().pause
     if as_json:
@@ -168,7 +165,7 @@ def worker(concurrency: int | None) -> None:
         concurrency=concurrency,
         poll=1.0,
         stop_within=DEADLINE.total_seconds(),
-        ahead=max(concurrency, AHEAD),
+        ahead=concurrency,
     )
     with _until_stopped() as wait:
         engine.wake()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from ..conversion import Conversion
 from ..errors import ConfigurationError
 from ..errors import DeliveryError
 from ..errors import Judgement
@@ -29,7 +29,6 @@ from ..ledger import Status
 from ..settings import DEADLINE
 from ..settings import Settings
 from ..wire import Client
-from ..wire import Receipt
 from .judging import Judge
 from .outcome import Outcome
 from .outcome import Tell
@@ -43,21 +42,6 @@ INTERRUPTED = "stopped while sending: it may have been taken"
 
 def _tell_nobody(_outcome: Outcome) -> None:
     pass
-
-
-def _nothing() -> None:
-    """Follows a job that is dealt with alone."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A claimed entry to be dealt with.
-
-    :param is_probe: it shall show whether a pause is over.
-    """
-
-    claim: Claim
-    is_probe: bool = False
 
 
 class Dispatcher:
@@ -94,8 +78,8 @@ class Dispatcher:
         """Whether nothing may be done beside a request, because they share one connection."""
         return self._ledger.is_shared_connection
 
-    def take(self, limit: int) -> list[Job]:
-        """Claim up to ``limit`` entries; return a job for each, for :meth:`run`.
+    def take(self, limit: int) -> list[Callable[[], object]]:
+        """Claim up to ``limit`` entries; return a job for each, to be run by anybody.
 
         While delivery is paused that is one entry now and then, to see whether it works again.
 
@@ -112,21 +96,8 @@ class Dispatcher:
         """
         jobs = self._take(partial(self._ledger.claim_one, entry_id))
         for job in jobs:
-            self.run(job)
+            job()
         return bool(jobs)
-
-    def run(self, job: Job, following: Callable[[], Job | None] = _nothing) -> None:
-        """Deal with a job, and with those that follow it.
-
-        The end of one and the beginning of the next are one transaction, which is half of what
-        a conversion costs. It ends with the first that PartnerStack did not take.
-
-        :param following: gives the next job, ``None`` when there is none.
-        :raises LedgerUnavailable: the ledger cannot be read or written.
-        """
-        begun = self._begin(job)
-        while begun is not None:
-            begun = self._send(begun, following)
 
     def next_due(self) -> float | None:
         """Return the seconds until there is something to do: 0 for now, ``None`` for never.
@@ -149,11 +120,11 @@ class Dispatcher:
         """
         done = 0
         while jobs := self.take(1):
-            self.run(jobs[0])
+            jobs[0]()
             done += 1
         return done
 
-    def _take(self, claim: Callable[[], list[Claim]]) -> list[Job]:
+    def _take(self, claim: Callable[[], list[Claim]]) -> list[Callable[[], object]]:
         outlook = self._ledger.outlook()
         self._pruner.look(outlook.now)
         if self._settings.token is None:
@@ -162,7 +133,7 @@ class Dispatcher:
         if outlook.pause is not None:
             return self._take_probe(outlook.pause, outlook.now)
         claimed = claim() if outlook.due_in == 0.0 else []
-        return [Job(claim) for claim in claimed]
+        return [partial(self._deal_with, claim) for claim in claimed]
 
     # --- by a person ----------------------------------------------------------------------------
 
@@ -205,7 +176,7 @@ class Dispatcher:
         if outlook.pause is None and outlook.due_in is not None:
             self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
 
-    def _take_probe(self, pause: Pause, now: datetime) -> list[Job]:
+    def _take_probe(self, pause: Pause, now: datetime) -> list[Callable[[], object]]:
         if pause.is_held(now):
             self._say_moved(pause)
             return []
@@ -213,7 +184,7 @@ class Dispatcher:
             self._judge.resumed(self._ledger.end_pause())
             return self.take(1)
         at_once, self._probed = not self._probed, True
-        return [Job(claim, is_probe=True) for claim in self._ledger.claim_probe(at_once=at_once)]
+        return [partial(self._probe, claim) for claim in self._ledger.claim_probe(at_once=at_once)]
 
     def _say_moved(self, pause: Pause) -> None:
         if pause.cause is Cause.MOVED and not self._said_moved:
@@ -222,11 +193,14 @@ class Dispatcher:
                 "This process delivers nothing from %s: %s.", self._ledger.location, pause.reason
             )
 
+    def _probe(self, claim: Claim) -> None:
+        if self._deal_with(claim):
+            self._judge.resumed(self._ledger.end_pause())
+
     # --- one entry ------------------------------------------------------------------------------
 
-    def _begin(self, job: Job) -> Job | None:
-        """See to a claimed entry; return its job when it is counted as sent, and to be sent."""
-        claim = job.claim
+    def _deal_with(self, claim: Claim) -> bool:
+        """See to a claimed entry; say whether PartnerStack took it."""
         blocked = self._blocked()
         if blocked is not None:
             self._park(claim, blocked)
@@ -235,9 +209,9 @@ class Dispatcher:
         elif claim.interrupted:
             attempt = Attempt(judged=Judgement.UNCLEAR, reason=INTERRUPTED)
             self._judge.unclear(claim, attempt)
-        elif self._may_be_sent(claim) and self._is_readable(claim):
-            return job if self._ledger.count_attempt(claim) else None
-        return None
+        elif self._may_be_sent(claim):
+            return self._attempt(claim)
+        return False
 
     def _park(self, claim: Claim, reason: str) -> None:
         self._ledger.park(claim, reason=reason)
@@ -248,35 +222,20 @@ class Dispatcher:
             return True
         return self._verifier.may_send_again(claim, within=self._deadline)
 
-    def _is_readable(self, claim: Claim) -> bool:
-        """Say whether what is to be sent can be read; bury the entry if it cannot."""
+    def _attempt(self, claim: Claim) -> bool:
         try:
-            return bool(claim.conversion)
+            conversion = claim.conversion
         except ValueError as e:
             attempt = Attempt(judged=Judgement.REJECTED, reason=f"unreadable: {e}")
             self._judge.bury(claim, attempt, note="damaged")
             return False
+        return self._ledger.count_attempt(claim) and self._send(claim, conversion)
 
-    def _send(self, job: Job, following: Callable[[], Job | None]) -> Job | None:
-        """Send what is counted as sent; return the job that is to be sent next, counted as well."""
+    def _send(self, claim: Claim, conversion: Conversion) -> bool:
         try:
-            receipt = self._client.deliver(job.claim.conversion, within=self._deadline)
+            receipt = self._client.deliver(conversion, within=self._deadline)
         except DeliveryError as e:
-            self._judge.failed(job.claim, e)
-            return None
-        return self._settle(job, receipt, following())
-
-    def _settle(self, job: Job, receipt: Receipt, then: Job | None) -> Job | None:
-        """Settle what was taken; return the job to go on with, counted as sent."""
-        plain = then if then is not None and self._is_plain(then.claim) else None
-        at_once = None if plain is None else plain.claim
-        is_counted = self._judge.accepted(job.claim, receipt, then=at_once)
-        if job.is_probe:
-            self._judge.resumed(self._ledger.end_pause())
-        if plain is not None:
-            return plain if is_counted else None
-        return None if then is None else self._begin(then)
-
-    def _is_plain(self, claim: Claim) -> bool:
-        """Say whether there is nothing to do about a claimed entry but to count and send it."""
-        return claim.is_plain and self._blocked() is None
+            self._judge.failed(claim, e)
+            return False
+        self._judge.accepted(claim, receipt)
+        return True

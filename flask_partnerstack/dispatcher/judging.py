@@ -23,7 +23,6 @@ from ..ledger import Ledger
 from ..ledger import Pause
 from ..ledger import Status
 from ..ledger import Streak
-from ..ledger import Verdict
 from ..settings import Settings
 from ..wire import Receipt
 from .outcome import Fate
@@ -58,12 +57,8 @@ class Judge:
 
     # --- it was taken ---------------------------------------------------------------------------
 
-    def accepted(self, claim: Claim, receipt: Receipt, *, then: Claim | None = None) -> bool:
-        """Settle an entry that PartnerStack took.
-
-        :param then: one that is to be sent next, to be counted in the same transaction.
-        Returns whether that was done.
-        """
+    def accepted(self, claim: Claim, receipt: Receipt) -> None:
+        """Settle an entry that PartnerStack took."""
         attempt = Attempt(
             judged=Judgement.ACCEPTED,
             reason=f"HTTP {receipt.status}",
@@ -71,10 +66,8 @@ class Judge:
             answer=receipt.answer,
         )
         look_up_in = self._settings.verify_after if self._settings.verifies else None
-        verdict = Verdict(after=Status.DELIVERED, due_in=look_up_in, attempt=attempt)
-        entry, is_counted = self._ledger.leave_for(claim, verdict, then)
+        entry = self._ledger.settle(claim, Status.DELIVERED, attempt, look_up_in=look_up_in)
         self.tell("delivered", entry)
-        return is_counted
 
     # --- it was not, or nobody knows ------------------------------------------------------------
 

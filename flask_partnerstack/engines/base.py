@@ -10,13 +10,12 @@ import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Protocol
-from typing import TypeVar
 
-Job = TypeVar("Job")
-"""One due entry to be dealt with, as the work knows it; an engine only hands it round."""
+Job = Callable[[], object]
+"""One due entry to be dealt with. It does not raise for anything that PartnerStack does."""
 
 
-class Work(Protocol[Job]):
+class Work(Protocol):
     """What an engine runs."""
 
     @property
@@ -25,13 +24,6 @@ class Work(Protocol[Job]):
 
     def take(self, limit: int) -> Sequence[Job]:
         """Claim up to ``limit`` jobs that are due."""
-
-    def run(self, job: Job, following: Callable[[], Job | None], /) -> object:
-        """Deal with a job. It does not raise for anything that PartnerStack does.
-
-        :param following: gives the job to go on with, ``None`` when there is none. One that was
-            given is dealt with as well: it costs less to begin together with the end of another.
-        """
 
     def next_due(self) -> float | None:
         """Return the seconds until something is due: 0 for now, ``None`` for never."""

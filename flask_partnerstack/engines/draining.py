@@ -9,7 +9,7 @@ from .base import Job
 from .base import Work
 
 
-def drain(work: Work[Job], *, concurrency: int, seconds: float) -> bool:
+def drain(work: Work, *, concurrency: int, seconds: float) -> bool:
     """Deal with what is due until nothing is, or the time is up; say whether it was up.
 
     :param concurrency: jobs at once.
@@ -17,14 +17,12 @@ def drain(work: Work[Job], *, concurrency: int, seconds: float) -> bool:
     """
     deadline = time.monotonic() + seconds
 
-    def following() -> Job | None:
-        return next(iter(work.take(1)), None) if time.monotonic() < deadline else None
-
-    def go_on_from(first: Job) -> None:
-        job: Job | None = first
-        while job is not None:
-            work.run(job, following)
-            job = following()
+    def go_on_from(job: Job) -> None:
+        jobs = [job]
+        while jobs:
+            jobs.pop()()
+            if time.monotonic() < deadline:
+                jobs.extend(work.take(1))
 
     first = work.take(concurrency)
     if first:

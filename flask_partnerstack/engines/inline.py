@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
 from typing import Final
 
 from .base import Work
@@ -27,9 +26,7 @@ class InlineEngine:
 
     awake = True
 
-    def __init__(
-        self, work: Work[Any], *, patience: float = PATIENCE, longest: float = 0.0
-    ) -> None:
+    def __init__(self, work: Work, *, patience: float = PATIENCE, longest: float = 0.0) -> None:
         self._work = work
         self._patience = patience
         self._longest = longest
@@ -51,12 +48,10 @@ class InlineEngine:
 
     def _run(self, deadline: float) -> None:
         try:
-            while (job := self._next(deadline)) is not None:
-                self._work.run(job, lambda: self._next(deadline))
+            while time.monotonic() < deadline - self._longest:
+                jobs = self._work.take(1)
+                if not jobs:
+                    return
+                jobs[0]()
         except Exception:  # a nudge never raises into the signup; the ledger keeps the entry
             log.exception("A pass over what is due was cut short.")
-
-    def _next(self, deadline: float) -> Any:
-        if time.monotonic() >= deadline - self._longest:
-            return None
-        return next(iter(self._work.take(1)), None)

@@ -7,10 +7,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 from typing import Final
 
 from .. import forks
+from .base import Job
 from .base import Work
 from .base import stop_at_exit
 
@@ -39,7 +39,7 @@ class ThreadEngine:
 
     def __init__(
         self,
-        work: Work[Any],
+        work: Work,
         *,
         concurrency: int,
         poll: float = POLL,
@@ -106,14 +106,12 @@ class ThreadEngine:
 class _Crew:
     """The threads of one process."""
 
-    def __init__(self, work: Work[Any], size: int, poll: float, ahead: int) -> None:
+    def __init__(self, work: Work, size: int, poll: float, ahead: int) -> None:
         self._work = work
         self._size = size
         self._ahead = ahead
-        # With a stock, it is filled when it is used up: by one claim for many.
-        self._few = max(size - 1, ahead)
         self._poll = poll
-        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._change = threading.Condition()
         self._nudged = True
         self._stopping = False
@@ -156,7 +154,9 @@ class _Crew:
 
     def _wait_until_free(self) -> bool:
         with self._change:
-            self._change.wait_for(lambda: self._stopping or self._busy <= self._few)
+            # With a stock, not before it is used up: so it is filled by one claim for many.
+            few = max(self._size - 1, self._ahead)
+            self._change.wait_for(lambda: self._stopping or self._busy <= few)
             self._nudged = False
             return not self._stopping
 
@@ -176,7 +176,7 @@ class _Crew:
 
     # --- the senders ----------------------------------------------------------------------------
 
-    def _give(self, job: Any) -> None:
+    def _give(self, job: Job) -> None:
         with self._change:
             self._busy += 1
             short = self._senders < min(self._busy, self._size)
@@ -188,31 +188,18 @@ class _Crew:
     def _send(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                self._work.run(job, self._following)
+                job()
             except Exception:  # one entry must not end the thread that the others need
                 log.exception("An entry could not be settled; its lease will bring it back.")
             finally:
                 del job
                 self._done()
 
-    def _following(self) -> Any:
-        """Return what a sender goes on with, in the place of the job that it has done."""
-        try:
-            job = self._jobs.get_nowait()
-        except queue.Empty:
-            return None
-        if job is None:
-            self._jobs.put(None)  # the end, which is for the loop to see
-        else:
-            self._done()
-        return job
-
     def _done(self) -> None:
         with self._change:
             self._busy -= 1
             self._nudged = True  # it may be due again, sooner than the scheduler thinks
-            if self._busy <= self._few:
-                self._change.notify_all()
+            self._change.notify_all()
 
     def _spawn(self, target: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=target, name=name, daemon=True)

@@ -10,7 +10,6 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
 from typing import Final
 
 from .base import Work
@@ -49,7 +48,7 @@ class RequestEngine:
         time, because a thread that is left over stands still with whatever it holds.
     """
 
-    def __init__(self, work: Work[Any], *, longest: float) -> None:
+    def __init__(self, work: Work, *, longest: float) -> None:
         self._work = work
         self._inline = InlineEngine(work, longest=longest)
         self._look_at = 0.0

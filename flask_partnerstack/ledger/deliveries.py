@@ -39,7 +39,6 @@ from .storage import Storage
 from .tables import CurrentMoment
 from .tables import Moment
 from .tables import entries
-from .together import Together
 
 Clock = Callable[[], datetime]
 
@@ -87,7 +86,6 @@ class Deliveries:
 
     def __init__(self, database: Storage, *, lease: timedelta, clock: Clock = utcnow) -> None:
         self._database = database
-        self._together = Together(database)
         self._lease = lease
         self._clock = clock
         self._latest: datetime | None = None
@@ -175,33 +173,16 @@ class Deliveries:
 
         ``False``: the entry is no longer ours, and nothing may be sent.
         """
-        return self._together.write(
-            lambda conn: claims.count_attempt(conn, claim, self.now_in(conn), self._lease)
-        )
+        with self._database.write() as conn:
+            return claims.count_attempt(conn, claim, self.now_in(conn), self._lease)
 
     def leave(self, claim: Claim, verdict: Verdict) -> Entry | None:
         """Write what came of a claim, and give it back.
 
         Returns the entry, or ``None`` when the claim had run out and it was somebody else's.
         """
-        return self._together.write(
-            lambda conn: claims.leave(conn, claim, self.now_in(conn), verdict)
-        )
-
-    def leave_for(
-        self, claim: Claim, verdict: Verdict, then: Claim | None
-    ) -> tuple[Entry | None, bool]:
-        """Write what came of a claim and count the attempt of the next, in one transaction.
-
-        Returns the entry, as :meth:`leave`, and whether the next may be sent.
-        """
-
-        def write(conn: Connection) -> tuple[Entry | None, bool]:
-            now = self.now_in(conn)
-            entry = claims.leave(conn, claim, now, verdict)
-            return entry, then is not None and claims.count_attempt(conn, then, now, self._lease)
-
-        return self._together.write(write)
+        with self._database.write() as conn:
+            return claims.leave(conn, claim, self.now_in(conn), verdict)
 
     def settle(
         self,

@@ -11,7 +11,6 @@ from dataclasses import field
 from datetime import datetime
 from datetime import timedelta
 from enum import Enum
-from functools import cached_property
 
 from ..conversion import Conversion
 from ..errors import IllegalTransition
@@ -147,23 +146,10 @@ class Claim:
     first_attempt_at: datetime | None
     attempted_at: datetime | None
 
-    @cached_property
+    @property
     def conversion(self) -> Conversion:
         """What is to be reported.
 
         :raises ValueError: the ledger's form was tampered with.
         """
         return read_payload(self.entry, self.payload)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether there is nothing to find out before it is sent."""
-        is_new = self.entry.status is Status.PENDING and not self.interrupted
-        return is_new and self.unclear == 0 and self._is_readable
-
-    @property
-    def _is_readable(self) -> bool:
-        try:
-            return bool(self.conversion)
-        except ValueError:
-            return False

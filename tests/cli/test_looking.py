@@ -87,7 +87,7 @@ def test_status_as_json_says_the_pause(app: Flask, transport: ScriptedTransport)
     with app.app_context():
         track_conversion("acme", xid=XID)
     transport.answers = [Response(401)]
-    get_state(app).dispatcher.run(get_state(app).dispatcher.take(1)[0])
+    get_state(app).dispatcher.take(1)[0]()
     pause = json.loads(run(app, "status", "--json").output)["pause"]
     assert pause["cause"] == "denied"
     assert pause["since"] == "2026-03-01T12:00:00+00:00"

@@ -22,9 +22,6 @@ class Work:
         self.asked: list[int] = []
         self._lock = threading.Lock()
 
-    def run(self, job: Callable[[], object], _following: Callable[[], object], /) -> None:
-        job()
-
     def take(self, limit: int) -> list[Callable[[], object]]:
         with self._lock:
             self.asked.append(limit)

@@ -15,9 +15,6 @@ class Work:
     def __init__(self, *jobs: Callable[[], object]) -> None:
         self.jobs = list(jobs)
 
-    def run(self, job: Callable[[], object], _following: Callable[[], object], /) -> None:
-        job()
-
     def take(self, limit: int) -> list[Callable[[], object]]:
         taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
         return taken

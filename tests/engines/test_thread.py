@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -23,9 +22,6 @@ class Work:
     def __init__(self) -> None:
         self.jobs: list[Callable[[], object]] = []
         self.looked = threading.Semaphore(0)
-
-    def run(self, job: Callable[[], object], _following: Callable[[], object], /) -> None:
-        job()
 
     def take(self, limit: int) -> list[Callable[[], object]]:
         taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
@@ -66,28 +62,6 @@ def test_a_nudge_gets_the_work_done(work: Work, engine: ThreadEngine) -> None:
     engine.nudge()
     assert finished.wait(PATIENCE)
     assert done[0] != threading.get_ident()
-
-
-class Chain(Work):
-    """Jobs that go on with what follows them, as a dispatcher's do."""
-
-    def run(self, job: Any, following: Callable[[], Any], /) -> None:
-        while job is not None:
-            job()
-            job = following()
-
-
-def test_a_sender_goes_on_with_what_is_claimed_ahead() -> None:
-    """Jobs that wait are dealt with in one go, and stopping still waits for the last."""
-    work = Chain()
-    done: list[int] = []
-    finished = threading.Event()
-    work.jobs = [*(lambda n=n: done.append(n) for n in range(5)), finished.set]
-    engine = ThreadEngine(work, concurrency=1, poll=3600.0, ahead=8)
-    engine.nudge()
-    assert finished.wait(PATIENCE)
-    engine.stop()
-    assert done == list(range(5))
 
 
 def test_waking_looks_for_what_was_left_behind(work: Work, engine: ThreadEngine) -> None:
@@ -244,8 +218,6 @@ class Work:
     jobs = [lambda: time.sleep(3600)]
     def take(self, limit):
         return [self.jobs.pop()] if self.jobs else []
-    def run(self, job, following):
-        job()
     in_the_foreground = False
 
     def next_due(self):

@@ -22,9 +22,6 @@ class Work:
         self.jobs = list(jobs)
         self.due_in = due_in
 
-    def run(self, job: Callable[[], object], _following: Callable[[], object], /) -> None:
-        job()
-
     def take(self, limit: int) -> list[Callable[[], object]]:
         taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
         return taken

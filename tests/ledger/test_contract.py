@@ -16,7 +16,6 @@ from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Claim
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
-from flask_partnerstack.ledger import Verdict
 
 Make = Callable[..., Conversion]
 
@@ -133,33 +132,6 @@ def test_a_settled_entry_is_not_due_again(any_ledger: Ledger, conversion: Make) 
     assert entry.settled_at is not None
     assert [attempt.judged for attempt in any_ledger.trail(entry)] == [Judgement.ACCEPTED]
     assert any_ledger.outlook().due_in is None
-
-
-def test_an_end_and_a_beginning_are_one_step(any_ledger: Ledger, conversion: Make) -> None:
-    """One entry is settled, and the attempt of the next is counted."""
-    for key in ("acme", "globex"):
-        any_ledger.record(conversion(key))
-    one, other = any_ledger.claim(2)
-    any_ledger.count_attempt(one)
-    verdict = Verdict(after=Status.DELIVERED, attempt=TAKEN)
-    entry, is_counted = any_ledger.leave_for(one, verdict, other)
-    assert entry is not None
-    assert (entry.status, is_counted) == (Status.DELIVERED, True)
-    assert any_ledger.get(other.entry.customer_key).attempts == 1
-
-
-def test_an_end_without_its_next_is_written(any_ledger: Ledger, conversion: Make) -> None:
-    """The next is somebody else's by now: what came of this one is written all the same."""
-    for key in ("acme", "globex"):
-        any_ledger.record(conversion(key))
-    one, other = any_ledger.claim(2)
-    any_ledger.park(other, reason="testing")
-    entry, is_counted = any_ledger.leave_for(
-        one, Verdict(after=Status.DELIVERED, attempt=TAKEN), other
-    )
-    assert entry is not None
-    assert (entry.status, is_counted) == (Status.DELIVERED, False)
-    assert any_ledger.get(other.entry.customer_key).attempts == 0
 
 
 def test_a_postponed_entry_is_due_later(any_ledger: Ledger, conversion: Make) -> None:
