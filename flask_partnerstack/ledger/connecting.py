@@ -149,7 +149,7 @@ def patiently(act: Callable[[], object]) -> None:
     """
     deadline = time.monotonic() + BUSY_WAIT
     while not _is_done(act, last_try=time.monotonic() >= deadline):
-        time.sleep(random.random() * BUSY_PAUSE)  # noqa: S311 - guards nothing
+        time.sleep(random.random() * BUSY_PAUSE)  # noqa: S311 - spreads waiters, guards nothing
 
 
 def _is_done(act: Callable[[], object], *, last_try: bool) -> bool:

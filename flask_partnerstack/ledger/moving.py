@@ -50,7 +50,7 @@ BATCH = 200
 #: How long the target stays paused when nobody renews it, and after which time it is renewed.
 HOLD = timedelta(seconds=30)
 RENEW_AFTER = 5.0
-#: Seconds between two looks at sends that are under way.
+#: Seconds between two looks at what other processes do, who have nothing to wake a move with.
 LOOK_AGAIN = 0.2
 #: How often a batch is written again because the app recorded one of its customers just then.
 MOST_COLLISIONS = 5

@@ -14,6 +14,7 @@ from .tables import facts
 
 # What Python 3.12 and later call sqlite3.LEGACY_TRANSACTION_CONTROL.
 _LEGACY = -1
+#: Seconds between two tries at a lock: SQLite tells nobody that one is free.
 _PAUSE = 0.005
 
 
