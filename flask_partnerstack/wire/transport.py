@@ -9,13 +9,13 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
 from typing import Protocol
+from urllib.parse import SplitResult
 from urllib.parse import urlsplit
 
 import requests
@@ -26,6 +26,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import PoolManager
 from urllib3.poolmanager import ProxyManager
 from urllib3.response import BaseHTTPResponse
+from urllib3.util import Timeout
 from urllib3.util.retry import Retry
 
 from .. import forks
@@ -60,7 +61,7 @@ class Transport(Protocol):
 
 
 class HTTPTransport:
-    """Carries requests over kept connections, with one session for each sending thread.
+    """Carries requests over kept connections, of each sending thread its own.
 
     TLS is always verified, redirects are not followed, cookies are not kept, and ``.netrc`` is
     never read: it would put Basic credentials in the place of our Bearer token.
@@ -70,7 +71,7 @@ class HTTPTransport:
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         self._connect_timeout, self._read_timeout = timeout
-        self._sessions = threading.local()
+        self._routes = threading.local()
         forks.watch(self)
 
     def send(self, request: Request, *, within: timedelta) -> Response:
@@ -80,7 +81,7 @@ class HTTPTransport:
         token = _current.set(exchange)
         try:
             response = self._carry(request, exchange)
-            body = _read(response.raw)
+            body = _read(response)
         except _TROUBLE as e:
             exchange.hang_up()
             # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
@@ -88,54 +89,74 @@ class HTTPTransport:
         finally:
             _current.reset(token)
         elapsed = timedelta(seconds=time.monotonic() - (exchange.sent_at or started))
-        return Response(response.status_code, dict(response.headers), body, elapsed)
+        return Response(response.status, dict(response.headers), body, elapsed)
 
     def before_fork(self) -> None:
         """Nothing to let go: a socket that nobody reads in the child does no harm."""
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's connections; two processes on one would mix their answers."""
-        self._sessions = threading.local()
+        self._routes = threading.local()
 
-    def _carry(self, request: Request, exchange: _Exchange) -> requests.Response:
-        session, environment = self._session_for(request.url)
-        prepared = requests.Request(
-            request.method, request.url, headers=dict(request.headers), data=request.body or None
-        ).prepare()
+    def _carry(self, request: Request, exchange: _Exchange) -> BaseHTTPResponse:
+        parts = urlsplit(request.url)
+        route = self._route_to(f"{parts.scheme}://{parts.netloc}")
         left = exchange.left()
-        # Past Session.send, which would read a redirect's body without a bound.
-        return session.get_adapter(request.url).send(
-            prepared,
-            stream=True,
-            timeout=(min(self._connect_timeout, left), min(self._read_timeout, left)),
-            **environment,
+        # Past requests, whose preparations cost more than the exchange, and which would read a
+        # redirect's body without a bound.
+        return route.pool.urlopen(
+            request.method,
+            request.url if route.wants_whole_url else _target(parts),
+            body=request.body or None,
+            headers=request.headers,
+            retries=_CONNECT_ONLY,
+            redirect=False,
+            assert_same_host=False,
+            timeout=Timeout(min(self._connect_timeout, left), min(self._read_timeout, left)),
+            preload_content=False,
+            decode_content=False,
         )
 
-    def _session_for(self, url: str) -> tuple[requests.Session, Mapping[str, Any]]:
-        parts = urlsplit(url)
-        host = f"{parts.scheme}://{parts.netloc}"
-        mine = self._sessions.__dict__
+    def _route_to(self, host: str) -> _Route:
+        mine = self._routes.__dict__
         if host not in mine:
-            mine[host] = _open_session(url)
-        session: tuple[requests.Session, Mapping[str, Any]] = mine[host]
-        return session
+            mine[host] = _find_route(host)
+        route: _Route = mine[host]
+        return route
 
 
-def _open_session(url: str) -> tuple[requests.Session, Mapping[str, Any]]:
-    """Return a session and what the environment says of its host: proxies and CA bundle.
+def _target(parts: SplitResult) -> str:
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
-    Asked once for each session and host, because asking at every call is a third of what a
-    call costs.
+
+@dataclass(frozen=True)
+class _Route:
+    """The way to a host: a thread's own kept connections to it, or to a proxy.
+
+    :param wants_whole_url: a proxy without a tunnel is asked for more than the path.
     """
-    session = requests.Session()
-    session.mount("https://", _Adapter(max_retries=_CONNECT_ONLY))
-    session.mount("http://", _Adapter(max_retries=_CONNECT_ONLY))
-    environment = session.merge_environment_settings(url, {}, None, None, None)
-    return session, {name: environment[name] for name in ("proxies", "verify", "cert")}
+
+    pool: HTTPConnectionPool
+    wants_whole_url: bool
 
 
-#: What requests, urllib3, http.client and the socket below them raise.
-_TROUBLE = (requests.RequestException, HTTPError, http.client.HTTPException, OSError)
+def _find_route(host: str) -> _Route:
+    """Ask the environment for proxies and CA bundle, the way requests does, once for each host."""
+    with requests.Session() as session:
+        found = session.merge_environment_settings(host, {}, None, None, None)
+        request = requests.Request("GET", host).prepare()
+    adapter: Any = _Adapter()  # whose types are not all published
+    pool = adapter.get_connection_with_tls_context(
+        request, found["verify"], proxies=found["proxies"], cert=found["cert"]
+    )
+    adapter.cert_verify(pool, host, found["verify"], found["cert"])
+    target = adapter.request_url(request, found["proxies"])
+    return _Route(pool, wants_whole_url="://" in target)
+
+
+#: What requests, urllib3, http.client and the socket below them raise; a ``ValueError`` is said of
+#: a header or a URL that cannot be written.
+_TROUBLE = (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError)
 
 
 def _read(raw: BaseHTTPResponse) -> bytes:
