@@ -21,6 +21,7 @@ from flask_partnerstack import track_conversion
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import store
 from flask_partnerstack.ledger import utcnow
+from flask_partnerstack.ledger.connecting import transaction
 from flask_partnerstack.ledger.tables import entries
 
 ROUNDS, LOOPS = 41, 50
@@ -43,7 +44,7 @@ def bare_insert() -> pairs.Variant:
 
     def insert() -> None:
         key = next(numbers)
-        with database._engine.begin() as conn:
+        with transaction(database._engine) as conn:
             conn.execute(entries.insert(), {**row, "customer_key": key, "customer_digest": key})
 
     return insert

@@ -6,7 +6,9 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import closing
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,10 +38,6 @@ BUSY_PAUSE = 0.002
 #: Connections that a process keeps, and how many more it opens for a moment.
 KEPT_CONNECTIONS = 8
 MORE_CONNECTIONS = 24
-
-_READING = "partnerstack_reading"
-#: The option of a transaction that only reads, and so waits for no writer on SQLite.
-READING = {_READING: True}
 
 
 def parse_url(text: str) -> URL:
@@ -71,7 +69,6 @@ def make_engine(url: URL) -> Engine:
         ) from e
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name in _BOUND_LOCK_WAIT:
         event.listen(engine, "connect", _bound_lock_wait(engine.dialect.name))
     return engine
@@ -132,13 +129,28 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         patiently(partial(connection.execute, f"PRAGMA {pragma}"))
 
 
-def _begin_sqlite(conn: Connection) -> None:
-    if conn.get_execution_options().get(_READING):
-        conn.exec_driver_sql("BEGIN")
+@contextmanager
+def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection]:
+    """One transaction over an engine of our own; committed at the end of the block.
+
+    Not by SQLAlchemy's event: with any listener, each statement looks for listeners of all kinds.
+
+    :param reading: it only reads, and so waits for no writer on SQLite.
+    """
+    with engine.begin() as conn:
+        if engine.dialect.name == "sqlite":
+            _begin_sqlite(conn, reading=reading)
+        yield conn
+
+
+def _begin_sqlite(conn: Connection, *, reading: bool) -> None:
+    driver: Any = conn.connection.driver_connection
+    if reading:
+        driver.execute("BEGIN")
         return
     # A transaction that reads first and writes later fails with "database is locked" whatever
     # the timeout; one that takes the write lock at its beginning can wait for it.
-    patiently(partial(conn.exec_driver_sql, "BEGIN IMMEDIATE"))
+    patiently(partial(driver.execute, "BEGIN IMMEDIATE"))
 
 
 def patiently(act: Callable[[], object]) -> None:

@@ -19,11 +19,11 @@ from sqlalchemy.exc import DatabaseError
 
 from .. import forks
 from . import schema
-from .connecting import READING
 from .connecting import TURN_WAIT
 from .connecting import in_memory
 from .connecting import make_engine
 from .connecting import same_database
+from .connecting import transaction
 from .guard import Condition
 from .guard import Guard
 from .trouble import told
@@ -84,7 +84,7 @@ class Database:
 
         :raises LedgerUnavailable: whatever the database says, but a broken constraint.
         """
-        with self._speaking(), self._turn(), self._engine.begin() as conn:
+        with self._speaking(), self._turn(), transaction(self._engine) as conn:
             yield conn
 
     @contextmanager
@@ -93,8 +93,7 @@ class Database:
 
         :raises LedgerUnavailable: whatever the database says.
         """
-        connect = self._engine.connect
-        with self._speaking(), connect() as conn, conn.execution_options(**READING).begin():
+        with self._speaking(), transaction(self._engine, reading=True) as conn:
             yield conn
 
     def migrate(self) -> int:
@@ -102,7 +101,7 @@ class Database:
 
         :raises LedgerUnavailable: as :meth:`write`, and when they are newer than this package.
         """
-        with told(self.location), self._engine.begin() as conn:
+        with told(self.location), transaction(self._engine) as conn:
             return schema.migrate(conn)
 
     def overwrite_what_is_deleted(self, conn: Connection) -> None:
@@ -198,7 +197,7 @@ class Database:
         self._prepared = True
 
     def _make_or_check(self) -> None:
-        with self._engine.begin() as conn:
+        with transaction(self._engine) as conn:
             if self._embedded:
                 schema.migrate(conn)
             else:
