@@ -115,7 +115,7 @@ def ours(url: str, concurrency: int, count: int, database: Database) -> Measured
 
     client = Client(settings, HTTPTransport(settings.timeout))
     dispatcher = Dispatcher(settings, ledger, client, on_outcome=count_down)
-    engine = ThreadEngine(dispatcher, concurrency=concurrency, poll=1.0, ahead=concurrency)
+    engine = ThreadEngine(dispatcher, concurrency=concurrency, poll=1.0)
 
     def run() -> None:
         engine.nudge()

@@ -165,7 +165,6 @@ def worker(concurrency: int | None) -> None:
         concurrency=concurrency,
         poll=1.0,
         stop_within=DEADLINE.total_seconds(),
-        ahead=concurrency,
     )
     with _until_stopped() as wait:
         engine.wake()

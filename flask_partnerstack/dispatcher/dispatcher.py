@@ -7,11 +7,13 @@ it, and how many at once, is an engine's business.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
 from functools import partial
 from typing import Final
+from typing import Protocol
 
 from ..conversion import Conversion
 from ..errors import ConfigurationError
@@ -29,6 +31,7 @@ from ..ledger import Status
 from ..settings import DEADLINE
 from ..settings import Settings
 from ..wire import Client
+from ..wire import Receipt
 from .judging import Judge
 from .outcome import Outcome
 from .outcome import Tell
@@ -37,7 +40,27 @@ from .verifying import Verifier
 
 log: Final = logging.getLogger("flask_partnerstack")
 
+#: Entries that a job deals with at most before the whole of the ledger is looked at again: for a
+#: clock that was set back, and for what is to be pruned.
+LONGEST_RUN = 100
+#: Seconds that telling of one entry may take before the lease of the next is renewed.
+LONGEST_TELLING = 5.0
 INTERRUPTED = "stopped while sending: it may have been taken"
+
+GoOn = Callable[[], bool]
+"""Says whether to go on with another entry."""
+
+
+def never() -> bool:
+    """Do not go on: one entry, and no more."""
+    return False
+
+
+class Job(Protocol):
+    """Deals with one entry that is claimed and, while ``go_on()`` says so, with those after it."""
+
+    def __call__(self, go_on: GoOn = ..., /) -> object:
+        """Deal with it. Does not raise for anything that PartnerStack does."""
 
 
 def _tell_nobody(_outcome: Outcome) -> None:
@@ -78,7 +101,7 @@ class Dispatcher:
         """Whether nothing may be done beside a request, because they share one connection."""
         return self._ledger.is_shared_connection
 
-    def take(self, limit: int) -> list[Callable[[], object]]:
+    def take(self, limit: int) -> list[Job]:
         """Claim up to ``limit`` entries; return a job for each, to be run by anybody.
 
         While delivery is paused that is one entry now and then, to see whether it works again.
@@ -124,7 +147,7 @@ class Dispatcher:
             done += 1
         return done
 
-    def _take(self, claim: Callable[[], list[Claim]]) -> list[Callable[[], object]]:
+    def _take(self, claim: Callable[[], list[Claim]]) -> list[Job]:
         outlook = self._ledger.outlook()
         self._pruner.look(outlook.now)
         if self._settings.token is None:
@@ -176,7 +199,7 @@ class Dispatcher:
         if outlook.pause is None and outlook.due_in is not None:
             self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
 
-    def _take_probe(self, pause: Pause, now: datetime) -> list[Callable[[], object]]:
+    def _take_probe(self, pause: Pause, now: datetime) -> list[Job]:
         if pause.is_held(now):
             self._say_moved(pause)
             return []
@@ -193,14 +216,26 @@ class Dispatcher:
                 "This process delivers nothing from %s: %s.", self._ledger.location, pause.reason
             )
 
-    def _probe(self, claim: Claim) -> None:
-        if self._deal_with(claim):
+    def _probe(self, claim: Claim, _go_on: GoOn = never) -> None:
+        receipt = self._send(claim) if self._begin(claim) else None
+        if receipt is not None:
+            self._judge.accepted(claim, receipt)
             self._judge.resumed(self._ledger.end_pause())
 
     # --- one entry ------------------------------------------------------------------------------
 
-    def _deal_with(self, claim: Claim) -> bool:
-        """See to a claimed entry; say whether PartnerStack took it."""
+    def _deal_with(self, claim: Claim, go_on: GoOn = never) -> None:
+        """See to a claimed entry, and while ``go_on()`` says so, to what is to be sent after it.
+
+        The end of one and the beginning of the next are one transaction: half of what they cost.
+        """
+        steps = iter(range(LONGEST_RUN))
+        following = claim if self._begin(claim) else None
+        while following is not None:
+            following = self._attempt(following, lambda: next(steps, None) is not None and go_on())
+
+    def _begin(self, claim: Claim) -> bool:
+        """See to a claimed entry; say whether its attempt is counted, and it is to be sent now."""
         blocked = self._blocked()
         if blocked is not None:
             self._park(claim, blocked)
@@ -210,7 +245,7 @@ class Dispatcher:
             attempt = Attempt(judged=Judgement.UNCLEAR, reason=INTERRUPTED)
             self._judge.unclear(claim, attempt)
         elif self._may_be_sent(claim):
-            return self._attempt(claim)
+            return self._ledger.count_attempt(claim)
         return False
 
     def _park(self, claim: Claim, reason: str) -> None:
@@ -222,20 +257,32 @@ class Dispatcher:
             return True
         return self._verifier.may_send_again(claim, within=self._deadline)
 
-    def _attempt(self, claim: Claim) -> bool:
+    def _attempt(self, claim: Claim, go_on: GoOn) -> Claim | None:
+        """Send what is counted as sent; return the next, counted as well."""
+        receipt = self._send(claim)
+        if receipt is None:
+            return None
+        settled = time.monotonic()
+        following = self._judge.accepted(claim, receipt, go_on=go_on() and self._blocked() is None)
+        is_late = time.monotonic() - settled > LONGEST_TELLING
+        is_ours = following is not None and (not is_late or self._ledger.renew(following))
+        return following if is_ours else None
+
+    def _send(self, claim: Claim) -> Receipt | None:
+        """Send what is counted as sent; ``None``: it was not taken, and that is written down."""
+        conversion = self._conversion_of(claim)
+        if conversion is None:
+            return None
         try:
-            conversion = claim.conversion
+            return self._client.deliver(conversion, within=self._deadline)
+        except DeliveryError as e:
+            self._judge.failed(claim, e)
+            return None
+
+    def _conversion_of(self, claim: Claim) -> Conversion | None:
+        try:
+            return claim.conversion
         except ValueError as e:
             attempt = Attempt(judged=Judgement.REJECTED, reason=f"unreadable: {e}")
             self._judge.bury(claim, attempt, note="damaged")
-            return False
-        return self._ledger.count_attempt(claim) and self._send(claim, conversion)
-
-    def _send(self, claim: Claim, conversion: Conversion) -> bool:
-        try:
-            receipt = self._client.deliver(conversion, within=self._deadline)
-        except DeliveryError as e:
-            self._judge.failed(claim, e)
-            return False
-        self._judge.accepted(claim, receipt)
-        return True
+            return None

@@ -23,6 +23,7 @@ from ..ledger import Ledger
 from ..ledger import Pause
 from ..ledger import Status
 from ..ledger import Streak
+from ..ledger import Verdict
 from ..settings import Settings
 from ..wire import Receipt
 from .outcome import Fate
@@ -57,8 +58,12 @@ class Judge:
 
     # --- it was taken ---------------------------------------------------------------------------
 
-    def accepted(self, claim: Claim, receipt: Receipt) -> None:
-        """Settle an entry that PartnerStack took."""
+    def accepted(self, claim: Claim, receipt: Receipt, *, go_on: bool = False) -> Claim | None:
+        """Settle an entry that PartnerStack took.
+
+        :param go_on: take the next as well, in the same transaction. Returns that claim, whose
+            attempt is counted; ``None``: there is none that is just to be sent.
+        """
         attempt = Attempt(
             judged=Judgement.ACCEPTED,
             reason=f"HTTP {receipt.status}",
@@ -66,8 +71,17 @@ class Judge:
             answer=receipt.answer,
         )
         look_up_in = self._settings.verify_after if self._settings.verifies else None
-        entry = self._ledger.settle(claim, Status.DELIVERED, attempt, look_up_in=look_up_in)
+        verdict = Verdict(after=Status.DELIVERED, due_in=look_up_in, attempt=attempt)
+        entry, following = self._leave(claim, verdict, go_on=go_on)
         self.tell("delivered", entry)
+        return following
+
+    def _leave(
+        self, claim: Claim, verdict: Verdict, *, go_on: bool
+    ) -> tuple[Entry | None, Claim | None]:
+        if go_on:
+            return self._ledger.leave_for_next(claim, verdict)
+        return self._ledger.leave(claim, verdict), None
 
     # --- it was not, or nobody knows ------------------------------------------------------------
 

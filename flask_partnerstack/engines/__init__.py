@@ -1,6 +1,7 @@
 """Who runs a pass over what is due, and when."""
 
 from .base import Engine as Engine
+from .base import Job as Job
 from .base import NoEngine as NoEngine
 from .base import Work as Work
 from .draining import drain as drain

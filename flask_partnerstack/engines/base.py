@@ -11,8 +11,15 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Protocol
 
-Job = Callable[[], object]
-"""One due entry to be dealt with. It does not raise for anything that PartnerStack does."""
+
+class Job(Protocol):
+    """One due entry to be dealt with, and perhaps others after it."""
+
+    def __call__(self, go_on: Callable[[], bool], /) -> object:
+        """Deal with it, and while ``go_on()`` says so with what is due after it.
+
+        That is cheaper than another job. It does not raise for anything that PartnerStack does.
+        """
 
 
 class Work(Protocol):

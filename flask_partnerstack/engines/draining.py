@@ -17,11 +17,14 @@ def drain(work: Work, *, concurrency: int, seconds: float) -> bool:
     """
     deadline = time.monotonic() + seconds
 
+    def is_time_left() -> bool:
+        return time.monotonic() < deadline
+
     def go_on_from(job: Job) -> None:
         jobs = [job]
         while jobs:
-            jobs.pop()()
-            if time.monotonic() < deadline:
+            jobs.pop()(is_time_left)
+            if is_time_left():
                 jobs.extend(work.take(1))
 
     first = work.take(concurrency)

@@ -47,11 +47,11 @@ class InlineEngine:
         """Do nothing: what is under way is in the ledger."""
 
     def _run(self, deadline: float) -> None:
+        def is_time_left() -> bool:
+            return time.monotonic() < deadline - self._longest
+
         try:
-            while time.monotonic() < deadline - self._longest:
-                jobs = self._work.take(1)
-                if not jobs:
-                    return
-                jobs[0]()
+            while is_time_left() and (jobs := self._work.take(1)):
+                jobs[0](is_time_left)
         except Exception:  # a nudge never raises into the signup; the ledger keeps the entry
             log.exception("A pass over what is due was cut short.")

@@ -33,8 +33,6 @@ class ThreadEngine:
     API hangs.
 
     :param stop_within: seconds that :meth:`stop` waits for what is claimed.
-    :param ahead: how many more to claim than are sent, because claims are cheaper in batches. What
-        was claimed and not begun when a process is killed has to wait until its lease runs out.
     """
 
     def __init__(
@@ -44,13 +42,11 @@ class ThreadEngine:
         concurrency: int,
         poll: float = POLL,
         stop_within: float = STOP_WITHIN,
-        ahead: int = 0,
     ) -> None:
         self._work = work
         self._concurrency = concurrency
         self._poll = poll
         self._stop_within = stop_within
-        self._ahead = ahead
         self._locks: dict[str, threading.Lock] = {}
         self._crew: _Crew | None = None
         self.awake: bool = False
@@ -73,7 +69,7 @@ class ThreadEngine:
             )
             self.awake = True
             return
-        crew = _Crew(self._work, self._concurrency, self._poll, self._ahead)
+        crew = _Crew(self._work, self._concurrency, self._poll)
         try:
             crew.start()
         except RuntimeError as e:  # no more threads here, or the interpreter is on its way out
@@ -106,10 +102,9 @@ class ThreadEngine:
 class _Crew:
     """The threads of one process."""
 
-    def __init__(self, work: Work, size: int, poll: float, ahead: int) -> None:
+    def __init__(self, work: Work, size: int, poll: float) -> None:
         self._work = work
         self._size = size
-        self._ahead = ahead
         self._poll = poll
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._change = threading.Condition()
@@ -154,14 +149,12 @@ class _Crew:
 
     def _wait_until_free(self) -> bool:
         with self._change:
-            # With a stock, not before it is used up: so it is filled by one claim for many.
-            few = max(self._size - 1, self._ahead)
-            self._change.wait_for(lambda: self._stopping or self._busy <= few)
+            self._change.wait_for(lambda: self._stopping or self._busy < self._size)
             self._nudged = False
             return not self._stopping
 
     def _hand_out(self) -> float:
-        free = self._size + self._ahead - self._busy
+        free = self._size - self._busy
         jobs = self._work.take(free)
         for job in jobs:
             self._give(job)
@@ -188,12 +181,15 @@ class _Crew:
     def _send(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                job()
+                job(self._goes_on)
             except Exception:  # one entry must not end the thread that the others need
                 log.exception("An entry could not be settled; its lease will bring it back.")
             finally:
                 del job
                 self._done()
+
+    def _goes_on(self) -> bool:
+        return not self._stopping
 
     def _done(self) -> None:
         with self._change:

@@ -30,6 +30,7 @@ from .entry import Entry
 from .entry import Status
 from .entry import Verdict
 from .entry import check_transition
+from .pause import is_paused
 from .tables import Moment
 from .tables import attempts
 from .tables import entries
@@ -73,18 +74,25 @@ _WAITING = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
+_DUE_UNPAUSED = _DUE.where(~is_paused)
 _TAKEN = entries.update().where(entries.c.id.in_(bindparam("ids", expanding=True)))
 _OURS = entries.c.lease == bindparam("held")
 _IS_PENDING = entries.c.status == Status.PENDING.value
 _MINE = entries.update().where(entries.c.id == bindparam("entry_id"))
-_COUNTED = _MINE.where(_OURS, _IS_PENDING).values(
+_LEASED_UNTIL = bindparam("lease_ends", type_=Moment)
+_COUNTED = _MINE.values(
     attempts=entries.c.attempts + 1,
     first_attempt_at=func.coalesce(entries.c.first_attempt_at, _NOW),
     attempted_at=_NOW,
     sending_at=_NOW,
-    due_at=bindparam("lease_ends", type_=Moment),
+    due_at=_LEASED_UNTIL,
     scheduled_at=_NOW,
     missing=0,
+)
+_COUNTED_OURS = _COUNTED.where(_OURS, _IS_PENDING)
+_COUNTED_NEXT = _COUNTED.values(lease=bindparam("held"))
+_RENEWED = _MINE.where(_OURS).values(
+    due_at=bindparam("lease_ends", type_=Moment), scheduled_at=_NOW
 )
 _LEFT = _MINE.where(_OURS)
 _LEFT_DELIVERED = _MINE.where(_OURS | _IS_PENDING)
@@ -166,7 +174,33 @@ def count_attempt(conn: Connection, claim: Claim, now: datetime, lease: timedelt
     ``False``: the lease is somebody else's by now, and nothing may be sent.
     """
     counted = {"entry_id": claim.entry.id, "held": claim.lease, "lease_ends": now + lease}
-    return conn.execute(_COUNTED, {**counted, "now": now}).rowcount == 1
+    return conn.execute(_COUNTED_OURS, {**counted, "now": now}).rowcount == 1
+
+
+def renew(conn: Connection, claim: Claim, now: datetime, lease: timedelta) -> bool:
+    """Let a claim last ``lease`` from now; ``False``: it is somebody else's by now."""
+    ours = {"entry_id": claim.entry.id, "held": claim.lease}
+    return conn.execute(_RENEWED, {**ours, "now": now, "lease_ends": now + lease}).rowcount == 1
+
+
+def claim_following(conn: Connection, now: datetime, lease: timedelta) -> Claim | None:
+    """Take the entry that is due next and count its attempt, when nothing else is to be done first.
+
+    ``None`` when nothing is due, when delivery is paused, and when what is due has to be looked
+    up or looked at.
+    """
+    row = conn.execute(_DUE_UNPAUSED, {"now": now, "most": 1}).one_or_none()
+    if row is None or not _is_to_be_sent(row):
+        return None
+    claimed = _claim_of(row, secrets.token_hex(16))
+    ours = {"entry_id": row.id, "held": claimed.lease}
+    conn.execute(_COUNTED_NEXT, {**ours, "now": now, "lease_ends": now + lease})
+    return claimed
+
+
+def _is_to_be_sent(row: Row[Any]) -> bool:
+    """Say whether an entry is to be sent, and nobody can have taken it before."""
+    return row.status == Status.PENDING.value and row.sending_at is None and row.unclear == 0
 
 
 def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> Entry | None:

@@ -15,6 +15,7 @@ from sqlalchemy import func
 from sqlalchemy import select
 from sqlalchemy import type_coerce
 
+from ..errors import LedgerUnavailable
 from . import claims
 from .entry import Attempt
 from .entry import Claim
@@ -176,6 +177,11 @@ class Deliveries:
         with self._database.write() as conn:
             return claims.count_attempt(conn, claim, self.now_in(conn), self._lease)
 
+    def renew(self, claim: Claim) -> bool:
+        """Let a claim last as long as a new one; ``False``: it is somebody else's by now."""
+        with self._database.write() as conn:
+            return claims.renew(conn, claim, self.now_in(conn), self._lease)
+
     def leave(self, claim: Claim, verdict: Verdict) -> Entry | None:
         """Write what came of a claim, and give it back.
 
@@ -183,6 +189,20 @@ class Deliveries:
         """
         with self._database.write() as conn:
             return claims.leave(conn, claim, self.now_in(conn), verdict)
+
+    def leave_for_next(self, claim: Claim, verdict: Verdict) -> tuple[Entry | None, Claim | None]:
+        """Write what came of a claim, and take the next that is to be sent, in one transaction.
+
+        Its attempt is counted, so it is to be sent at once. Returns the entry, as :meth:`leave`,
+        and that claim; ``None``: whatever is due next wants to be looked at first.
+        """
+        try:
+            with self._database.write() as conn:
+                now = self.now_in(conn)
+                entry = claims.leave(conn, claim, now, verdict)
+                return entry, claims.claim_following(conn, now, self._lease)
+        except LedgerUnavailable:  # by what was to be next, perhaps: that must not undo the end
+            return self.leave(claim, verdict), None
 
     def settle(
         self,

@@ -8,10 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from enum import Enum
+from typing import Final
 
 from sqlalchemy import BigInteger
+from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import case
+from sqlalchemy import exists
 from sqlalchemy import literal
 from sqlalchemy import select
 from sqlalchemy import type_coerce
@@ -24,6 +27,7 @@ from .facts import write_fact
 from .tables import Moment
 from .tables import attempts
 from .tables import entries
+from .tables import facts
 
 #: The first wait for a probe; each further one is half as long again, up to the last. So nobody
 #: waits longer than half of what an outage lasted.
@@ -32,6 +36,8 @@ GROWTH = 1.5
 LAST_PROBE = timedelta(minutes=5)
 
 _FACT = "pause"
+#: Whether one is on, as part of a statement.
+is_paused: Final[ColumnElement[bool]] = exists().where(facts.c.name == _FACT)
 _RESUMED = "resumed_at"
 #: How far back the trail is read for what happened since the last success.
 _STREAK = 200

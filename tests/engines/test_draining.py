@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from flask_partnerstack.engines import drain
+from tests.engines.work import Work
 
 PATIENCE = 60.0
-
-
-class Work:
-    """Jobs in a list, and how many were asked for each time."""
-
-    in_the_foreground = False
-
-    def __init__(self, *jobs: Callable[[], object]) -> None:
-        self.jobs = list(jobs)
-        self.asked: list[int] = []
-        self._lock = threading.Lock()
-
-    def take(self, limit: int) -> list[Callable[[], object]]:
-        with self._lock:
-            self.asked.append(limit)
-            taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
-            return taken
-
-    def next_due(self) -> float | None:
-        return 0.0 if self.jobs else None
 
 
 def test_all_that_is_due_is_dealt_with() -> None:
@@ -60,6 +40,14 @@ def test_no_job_is_begun_when_the_time_is_up() -> None:
     work = Work(*[lambda: None] * 6)
     assert drain(work, concurrency=2, seconds=0.0) is True
     assert len(work.jobs) == 4
+
+
+def test_a_job_goes_on_while_there_is_time() -> None:
+    """It is told so; and when the time is up, that it is."""
+    in_time, late = Work(lambda: None), Work(lambda: None)
+    drain(in_time, concurrency=1, seconds=PATIENCE)
+    drain(late, concurrency=1, seconds=0.0)
+    assert (in_time.told, late.told) == ([True], [False])
 
 
 def test_a_ledger_that_fails_is_told() -> None:

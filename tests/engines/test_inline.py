@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from flask_partnerstack.engines import InlineEngine
 from flask_partnerstack.engines import NoEngine
-
-
-class Work:
-    def __init__(self, *jobs: Callable[[], object]) -> None:
-        self.jobs = list(jobs)
-
-    def take(self, limit: int) -> list[Callable[[], object]]:
-        taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
-        return taken
-
-    in_the_foreground = False
-
-    def next_due(self) -> float | None:
-        return 0.0 if self.jobs else None
+from tests.engines.work import Work
 
 
 def test_a_nudge_delivers_before_it_returns() -> None:

@@ -6,32 +6,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from collections.abc import Iterator
 
 import pytest
 
+from flask_partnerstack.engines import Job
 from flask_partnerstack.engines import ThreadEngine
+from tests.engines.work import Work
 
 PATIENCE = 10.0  # how long a test waits for what comes at once; nothing is ever asserted of it
-
-
-class Work:
-    """Jobs in a list; nothing is due again unless it is added."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Callable[[], object]] = []
-        self.looked = threading.Semaphore(0)
-
-    def take(self, limit: int) -> list[Callable[[], object]]:
-        taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
-        return taken
-
-    in_the_foreground = False
-
-    def next_due(self) -> float | None:
-        self.looked.release()
-        return 0.0 if self.jobs else None
 
 
 @pytest.fixture
@@ -91,28 +74,27 @@ def test_sends_at_once_are_bounded(work: Work, engine: ThreadEngine) -> None:
     together.wait(PATIENCE)
 
 
-def test_a_stock_is_claimed_at_once(work: Work) -> None:
-    """Three ahead of two: the first claim takes five, two are sent, and no third."""
-    engine = ThreadEngine(work, concurrency=2, poll=3600.0, ahead=3)
-    go_on, running, most = threading.Event(), threading.Semaphore(0), threading.Semaphore(2)
-    done = threading.Semaphore(0)
-
-    def job() -> None:
-        assert most.acquire(blocking=False)
-        running.release()
-        go_on.wait(PATIENCE)
-        most.release()
-        done.release()
-
-    work.jobs = [job] * 9
+def test_a_sender_goes_on_until_the_engine_stops(work: Work, engine: ThreadEngine) -> None:
+    """A job may go on with what is due after it, and no longer when the engine is stopped."""
+    begun, stopping = threading.Event(), threading.Event()
+    work.jobs = [lambda: None]
     engine.nudge()
-    for _ in range(2):
-        assert running.acquire(timeout=PATIENCE)
-    assert len(work.jobs) == 4
-    go_on.set()
-    for _ in range(9):
-        assert done.acquire(timeout=PATIENCE)
-    engine.stop()
+    assert work.looked.acquire(timeout=PATIENCE)
+
+    def wait() -> None:
+        begun.set()
+        stopping.wait(PATIENCE)
+
+    work.jobs = [wait]
+    engine.nudge()
+    assert begun.wait(PATIENCE)
+    stopper = threading.Thread(target=engine.stop)
+    stopper.start()
+    while engine.awake:
+        pass
+    stopping.set()
+    stopper.join(PATIENCE)
+    assert work.told == [True, False]
 
 
 def test_a_job_that_raises_stops_nothing(
@@ -137,7 +119,7 @@ def test_a_ledger_that_fails_stops_nothing(
     failed, finished = threading.Event(), threading.Event()
     take = work.take
 
-    def fail_once(limit: int) -> list[Callable[[], object]]:
+    def fail_once(limit: int) -> list[Job]:
         if not failed.is_set():
             failed.set()
             raise OSError("disk away")
@@ -215,7 +197,7 @@ import threading, time
 from flask_partnerstack.engines import ThreadEngine
 
 class Work:
-    jobs = [lambda: time.sleep(3600)]
+    jobs = [lambda go_on: time.sleep(3600)]
     def take(self, limit):
         return [self.jobs.pop()] if self.jobs else []
     in_the_foreground = False

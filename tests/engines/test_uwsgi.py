@@ -13,23 +13,7 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.engines import RequestEngine
 from flask_partnerstack.engines import ThreadEngine
 from flask_partnerstack.engines import threads_stand_still
-
-
-class Work:
-    """Jobs in a list, and what the ledger says of the next one."""
-
-    def __init__(self, *jobs: Callable[[], object], due_in: float | None = None) -> None:
-        self.jobs = list(jobs)
-        self.due_in = due_in
-
-    def take(self, limit: int) -> list[Callable[[], object]]:
-        taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
-        return taken
-
-    in_the_foreground = False
-
-    def next_due(self) -> float | None:
-        return 0.0 if self.jobs else self.due_in
+from tests.engines.work import Work
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **options: object) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from collections.abc import Iterator
+from datetime import datetime
 from datetime import timedelta
+from datetime import timezone
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,13 @@ from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Storage
+from flask_partnerstack.ledger.tables import entries
 from tests.kit import Clock
 from tests.servers import SERVERS
 from tests.servers import Servers
 
 LEASE = timedelta(minutes=2)
+PAST = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -75,3 +79,14 @@ def conversion() -> Callable[..., Conversion]:
         return Conversion.of(customer_key=key, **{"xid": "h8pb9E7TZK6YMO", **fields})
 
     return make
+
+
+@pytest.fixture
+def pass_lease(any_ledger: Ledger) -> Callable[[], None]:
+    """Return what lets all leases run out; the clock of a server cannot be set."""
+
+    def pass_lease() -> None:
+        with any_ledger.storage.write() as conn:
+            conn.execute(entries.update().where(entries.c.lease.is_not(None)).values(due_at=PAST))
+
+    return pass_lease

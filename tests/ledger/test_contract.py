@@ -13,9 +13,11 @@ from flask_partnerstack.errors import EntryNotFound
 from flask_partnerstack.errors import IllegalTransition
 from flask_partnerstack.errors import Judgement
 from flask_partnerstack.ledger import Attempt
+from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Claim
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
+from flask_partnerstack.ledger import Verdict
 
 Make = Callable[..., Conversion]
 
@@ -132,6 +134,73 @@ def test_a_settled_entry_is_not_due_again(any_ledger: Ledger, conversion: Make) 
     assert entry.settled_at is not None
     assert [attempt.judged for attempt in any_ledger.trail(entry)] == [Judgement.ACCEPTED]
     assert any_ledger.outlook().due_in is None
+
+
+DELIVERED = Verdict(after=Status.DELIVERED, attempt=TAKEN)
+
+
+def test_an_end_and_a_beginning_are_one_step(any_ledger: Ledger, conversion: Make) -> None:
+    """One entry is settled; the next is ours, as it was before, and its attempt is counted."""
+    for key in ("acme", "globex"):
+        any_ledger.record(conversion(key))
+    entry, following = any_ledger.leave_for_next(claimed(any_ledger), DELIVERED)
+    assert entry is not None
+    assert following is not None
+    assert (entry.customer_key, entry.status) == ("acme", Status.DELIVERED)
+    before = following.entry
+    assert (before.customer_key, before.attempts, following.interrupted) == ("globex", 0, False)
+    assert any_ledger.get("globex").attempts == 1
+    assert any_ledger.claim(1) == []
+
+
+def test_the_following_claim_is_left_like_any_other(any_ledger: Ledger, conversion: Make) -> None:
+    """Both are delivered, once each, and nothing is left to do."""
+    for key in ("acme", "globex"):
+        any_ledger.record(conversion(key))
+    _, following = any_ledger.leave_for_next(claimed(any_ledger), DELIVERED)
+    assert following is not None
+    entry, nobody = any_ledger.leave_for_next(following, DELIVERED)
+    assert entry is not None
+    assert (entry.status, entry.attempts, nobody) == (Status.DELIVERED, 1, None)
+    assert any_ledger.outlook().due_in is None
+
+
+def test_nothing_follows_while_delivery_is_paused(any_ledger: Ledger, conversion: Make) -> None:
+    """The end is written; the next waits for the pause to end."""
+    for key in ("acme", "globex"):
+        any_ledger.record(conversion(key))
+    claim = claimed(any_ledger)
+    any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
+    entry, following = any_ledger.leave_for_next(claim, DELIVERED)
+    assert entry is not None
+    assert (entry.status, following) == (Status.DELIVERED, None)
+    assert any_ledger.get("globex").attempts == 0
+
+
+def test_what_was_interrupted_does_not_follow(
+    any_ledger: Ledger, conversion: Make, pass_lease: Callable[[], None]
+) -> None:
+    """What may have been taken is looked at first, and not sent in passing."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.count_attempt(claimed(any_ledger))
+    pass_lease()
+    any_ledger.record(conversion("globex"))
+    (claim,) = any_ledger.claim_one(any_ledger.get("globex").id)
+    _, following = any_ledger.leave_for_next(claim, DELIVERED)
+    assert following is None
+    assert any_ledger.get("acme").attempts == 1
+
+
+def test_a_claim_is_renewed_by_its_owner_only(
+    any_ledger: Ledger, conversion: Make, pass_lease: Callable[[], None]
+) -> None:
+    """Before its lease runs out it lasts longer; when it is somebody else's, it is said to be."""
+    any_ledger.record(conversion("acme"))
+    claim = claimed(any_ledger)
+    assert any_ledger.renew(claim)
+    pass_lease()
+    assert claimed(any_ledger)
+    assert not any_ledger.renew(claim)
 
 
 def test_a_postponed_entry_is_due_later(any_ledger: Ledger, conversion: Make) -> None:
