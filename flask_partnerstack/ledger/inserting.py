@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
 
 from .tables import entries
 from .tables import moment_to_number
 
 _INSERT = entries.insert()
 # A signup waits for this. On SQLite SQLAlchemy's own part of an insert takes longer than the
-# insert itself; with the statement ready-made it is half of that.
+# insert itself, so there the driver is given a ready-made one.
 _COMPILED = _INSERT.compile(
     dialect=sqlite.dialect(),
     column_keys=[column.name for column in entries.columns if not column.primary_key],
@@ -30,10 +32,17 @@ def insert(conn: Connection, values: Mapping[str, Any]) -> int:
     :raises sqlalchemy.exc.IntegrityError: its customer has an entry.
     """
     if conn.dialect.name == "sqlite":
-        row = tuple([_plain(values[name]) for name in _ORDER])
-        return conn.exec_driver_sql(_TEXT, row).lastrowid
+        return _insert_sqlite(conn, tuple([_plain(values[name]) for name in _ORDER]))
     (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
     return int(entry_id)
+
+
+def _insert_sqlite(conn: Connection, row: tuple[Any, ...]) -> int:
+    driver: Any = conn.connection.driver_connection
+    try:
+        return int(driver.execute(_TEXT, row).lastrowid)
+    except sqlite3.Error as e:
+        raise DBAPIError.instance(_TEXT, None, e, sqlite3.Error, dialect=conn.dialect) from e
 
 
 def _plain(value: Any) -> Any:
