@@ -66,7 +66,7 @@ def urls(spans: InMemorySpanExporter) -> list[str]:
 
 
 def all_said(span: ReadableSpan) -> str:
-    return span.to_json()
+    return str(span.to_json())
 
 
 def test_a_conversion_is_a_span(
