@@ -262,7 +262,7 @@ def test_conversions_flow_when_the_token_is_there(
     get_state(without).ledger.close()
 
     restarted = Flask("app", instance_path=str(tmp_path))
-    restarted.config.update(PARTNERSTACK_ENGINE="none", PARTNERSTACK_TOKEN="token")
+    restarted.config.update(PARTNERSTACK_ENGINE="none", PARTNERSTACK_TOKEN="t0ken")
     TravellingPartnerStack(clock, transport).init_app(restarted)
     state = get_state(restarted)
     assert state.dispatcher.run_pass() == 1

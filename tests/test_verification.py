@@ -275,7 +275,7 @@ def test_keys_that_were_taken_away_ask_nobody(
 ) -> None:
     """Delivered with keys and due without: nothing is asked with none, and it is not dead."""
     deliver_acme(app, transport)
-    settings = type(state.settings)(token="token")
+    settings = type(state.settings)(token="t0ken")
     bare = type(state.dispatcher)(settings, state.ledger, state.dispatcher._client)
     clock.tick(minutes=15)
     bare.run_pass()

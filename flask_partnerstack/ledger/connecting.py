@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sqlite3
 import time
@@ -37,9 +38,20 @@ BUSY_PAUSE = 0.002
 KEPT_CONNECTIONS = 8
 MORE_CONNECTIONS = 24
 
+#: What SQLAlchemy calls the ledger's engines in its log.
+_LOGGED_AS = "partnerstack"
+
 _READING = "partnerstack_reading"
 #: The option of a transaction that only reads, and so waits for no writer on SQLite.
 READING = {_READING: True}
+
+
+def _is_no_row(record: logging.LogRecord) -> bool:
+    """Say whether a line of SQLAlchemy's may be logged: at DEBUG it says rows, with customers."""
+    return record.levelno > logging.DEBUG
+
+
+logging.getLogger(f"sqlalchemy.engine.Engine.{_LOGGED_AS}").addFilter(_is_no_row)
 
 
 def parse_url(text: str) -> URL:
@@ -104,6 +116,7 @@ def _connect_options(url: URL) -> dict[str, Any]:
 def _options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {
         "hide_parameters": True,
+        "logging_name": _LOGGED_AS,
         "poolclass": QueuePool,
         "pool_size": KEPT_CONNECTIONS,
         "max_overflow": MORE_CONNECTIONS,
