@@ -11,7 +11,9 @@ from typing import TypeVar
 import pytest
 from flask import Flask
 
+from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from tests.kit import XID
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.kit import TravellingPartnerStack
@@ -88,3 +90,17 @@ def make_app(
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     return make_app()
+
+
+@pytest.fixture
+def bury() -> Callable[[Flask, str], None]:
+    """Return what records a conversion with an app, and has it turned away for good."""
+
+    def bury(app: Flask, customer_key: str) -> None:
+        with app.app_context():
+            track_conversion(customer_key, xid=XID)
+        ledger = get_state(app).ledger
+        (claim,) = ledger.claim(1)
+        ledger.bury(claim, reason="rejected")
+
+    return bury

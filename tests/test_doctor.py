@@ -226,13 +226,9 @@ def test_nobody_delivers(app: Flask, clock: Clock) -> None:
     assert the(wrong(app), "has waited for 18 minutes").level == "error"
 
 
-def test_the_dead_are_pointed_at(app: Flask) -> None:
+def test_the_dead_are_pointed_at(app: Flask, bury: Callable[[Flask, str], None]) -> None:
     """Somebody has to look at them."""
-    with app.app_context():
-        track_conversion("acme", xid=XID)
-    ledger = get_state(app).ledger
-    (claim,) = ledger.claim(1)
-    ledger.bury(claim, reason="rejected")
+    bury(app, "acme")
     assert the(wrong(app), "1 entry is dead").level == "warning"
 
 

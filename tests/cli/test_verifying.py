@@ -216,13 +216,9 @@ def test_deliver_says_that_it_is_paused(app: Flask, transport: ScriptedTransport
     assert "Delivery is paused: HTTP 401" in result.stderr
 
 
-def test_requeue_as_json(app: Flask) -> None:
+def test_requeue_as_json(app: Flask, bury: Callable[[Flask, str], None]) -> None:
     """The entry, or how many."""
-    with app.app_context():
-        track_conversion("acme", xid=XID)
-    ledger = get_state(app).ledger
-    (claim,) = ledger.claim(1)
-    ledger.bury(claim, reason="rejected")
+    bury(app, "acme")
     assert json.loads(run(app, "requeue", "--all", "--json").output) == {"requeued": 1}
     said = json.loads(run(app, "requeue", "acme", "--json").output)
     assert (said["id"], said["status"]) == (1, "pending")
