@@ -7,6 +7,7 @@ all that is in git, so that whoever packs this for a distribution can test it.
 from __future__ import annotations
 
 import email
+import re
 import sys
 import tarfile
 import zipfile
@@ -70,6 +71,8 @@ def _of_metadata(metadata: Message) -> Iterator[str]:
     extras = set(metadata.get_all("Provides-Extra", []))
     if extras != EXTRAS:
         yield f"metadata: the extras are {sorted(extras)}, expected {sorted(EXTRAS)}"
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", metadata.get_payload()):
+        yield f"metadata: the description has a link to {target}, which is not on a package index"
     for requirement in metadata.get_all("Requires-Dist", []):
         if "extra ==" not in requirement and ">=" not in requirement:
             yield f"metadata: {requirement} has no lower bound"

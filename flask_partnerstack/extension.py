@@ -338,7 +338,8 @@ def _hook(app: Flask, state: State) -> None:
 
 def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:
     # Looked at before each send, because tests set app.testing after the factory.
-    local = is_loopback(settings.conversion_url)
+    spoken_to = [settings.conversion_url, *([settings.api_url] if settings.verifies else [])]
+    local = all(map(is_loopback, spoken_to))
     return lambda: TESTING if app.testing and not local else None
 
 

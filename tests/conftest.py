@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -12,11 +11,12 @@ from typing import TypeVar
 import pytest
 from flask import Flask
 
+from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from tests.kit import XID
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.kit import TravellingPartnerStack
-from tests.logwatch import LogWatch
 from tests.servers import Servers
 
 T = TypeVar("T")
@@ -48,18 +48,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
                 print(f"\n{figures}")  # noqa: T201 - the figures are what the row is for
 
 
-@pytest.fixture
-def log_watch() -> Iterator[LogWatch]:
-    """What reads every log record of this process, at DEBUG."""
-    watch, root = LogWatch(), logging.getLogger()
-    level = root.level
-    root.addHandler(watch)
-    root.setLevel(logging.DEBUG)
-    yield watch
-    root.removeHandler(watch)
-    root.setLevel(level)
-
-
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The database servers of this machine."""
@@ -87,7 +75,7 @@ def make_app(
 
     def make(**config: object) -> Flask:
         app = Flask(f"app{len(apps)}", instance_path=str(tmp_path / f"app{len(apps)}"))
-        app.config.update(PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="none")
+        app.config.update(PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="none")
         app.config.update({f"PARTNERSTACK_{key}": value for key, value in config.items()})
         TravellingPartnerStack(clock, transport).init_app(app)
         apps.append(app)
@@ -102,3 +90,17 @@ def make_app(
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     return make_app()
+
+
+@pytest.fixture
+def bury() -> Callable[[Flask, str], None]:
+    """Return what records a conversion with an app, and has it turned away for good."""
+
+    def bury(app: Flask, customer_key: str) -> None:
+        with app.app_context():
+            track_conversion(customer_key, xid=XID)
+        ledger = get_state(app).ledger
+        (claim,) = ledger.claim(1)
+        ledger.bury(claim, reason="rejected")
+
+    return bury

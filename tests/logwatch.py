@@ -1,10 +1,21 @@
-"""``LogWatch``: reads every log record of the suite, at DEBUG, for what must not be in any."""
+"""``LogWatch``: reads every log record of the suite, at DEBUG, for what must not be in any.
+
+The fixtures and the hook that use it are in the ``conftest.py`` of the project's root, so that the
+tests of the examples are read as well.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
+
+import pytest
 
 #: E-mail addresses; masked ones, j***@acme.com, are allowed. Of all loggers.
 _EMAIL = re.compile(r"[\w.+%-]*[\w+%-]@[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
@@ -20,22 +31,40 @@ TOKENS = (
     "t0ken",
     "Vq7ZpTn3Wc9LrXk2",
 )
+#: Just below DEBUG, so that it can be told from a level that a test asks for.
+EVERYTHING: Final = logging.DEBUG - 1
+#: The loggers with a level of their own that others inherit, and what it is without the watch.
+LEVELS: Final = {"root": logging.WARNING, "sqlalchemy": logging.WARNING}
+#: The engine of an app that keeps the ledger in its own database: it is made by the app, which
+#: says whether parameters are hidden, and speaks of the app's tables. The ledger's own engine has
+#: a name behind this, and is read.
+_ENGINE_OF_AN_APP: Final = "sqlalchemy.engine.Engine"
 
 
 class LogWatch(logging.Handler):
     """Collects what a log line gave away."""
 
     def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
+        super().__init__(EVERYTHING)
         self.read = 0
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Read one record with its traceback, as it stands and percent-decoded."""
+        """Read one record with its traceback."""
         self.read += 1
-        text = self.format(record)
-        found = {secret for way in (text, unquote(text)) for secret in secrets_in(way)}
-        self.found += [f"{record.name}: {secret}" for secret in sorted(found)]
+        if record.name != _ENGINE_OF_AN_APP:
+            self.look_through(record.name, self.format(record))
+
+    def look_through(self, where: str, text: str) -> None:
+        """Read what was said somewhere, as it stands and percent-decoded."""
+        ways = {text, unquote(text), unquote(unquote(text))} if "%" in text else {text}
+        found = {secret for way in ways for secret in secrets_in(way)}
+        self.found += [f"{where}: {secret}" for secret in sorted(found)]
+
+    def look_into(self, log: Path) -> None:
+        """Read what processes wrote into a file, if they did."""
+        if log.exists():
+            self.look_through(log.name, log.read_text(errors="replace"))
 
     def taken(self) -> list[str]:
         """Return what was found since the last time."""
@@ -45,26 +74,62 @@ class LogWatch(logging.Handler):
 
 def secrets_in(text: str) -> list[str]:
     """Return the addresses, keys and tokens in a text."""
+    addresses = _EMAIL.findall(text) if "@" in text else []
     spelled = [token for token in TOKENS if token in text]
-    return [*_EMAIL.findall(text), *_KEYS.findall(text), *spelled]
+    return [*addresses, *_KEYS.findall(text), *spelled]
+
+
+@contextmanager
+def reading_along(watch: logging.Handler) -> Iterator[None]:
+    """Let a watch read all that is logged in this process, whatever its level, for a block."""
+    before = {name: logging.getLogger(name).level for name in LEVELS}
+    logging.getLogger().addHandler(watch)
+    for name in LEVELS:
+        logging.getLogger(name).setLevel(EVERYTHING)
+    yield
+    logging.getLogger().removeHandler(watch)
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
 
 
 class AsByDefault(logging.Filter):
-    """Lets a test see what it would see if nobody read along at DEBUG.
-
-    :param handler: the test's; it has a level of its own once the test asks for one.
-    """
-
-    def __init__(self, handler: logging.Handler) -> None:
-        super().__init__()
-        self._handler = handler
+    """Lets a handler of pytest's take what it would take if nobody read along."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether the record's logger would have let it through."""
-        if self._handler.level:
-            return True
         logger: logging.Logger | None = logging.getLogger(record.name)
         while logger is not None and not logger.level:
             logger = logger.parent
-        is_root = logger is None or logger is logging.getLogger()
-        return record.levelno >= logging.WARNING if is_root else True
+        if logger is None or logger.level != EVERYTHING:
+            return True
+        return record.levelno >= LEVELS[logger.name]
+
+
+def let_tests_see_what_they_would(config: pytest.Config) -> None:
+    """Keep what is logged for the watch alone out of ``caplog``, and of a failure's report."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    assert plugin is not None, "pytest's own, which brings caplog"
+    for handler in (plugin.caplog_handler, plugin.report_handler):
+        handler.addFilter(AsByDefault())
+
+
+def watch_this_process() -> None:
+    """Say on stderr what a log line of this process gives away: whoever started it reads that.
+
+    Its levels are lowered but for SQLAlchemy's, because the processes are timed; what that says
+    at DEBUG is read where the same code runs in the tests' own process.
+    """
+    root = logging.getLogger()
+    if not root.handlers and logging.lastResort is not None:
+        root.addHandler(logging.lastResort)  # which steps aside where there is any other
+    if not any(isinstance(handler, _Tells) for handler in root.handlers):
+        root.addHandler(_Tells())
+        root.setLevel(EVERYTHING)
+
+
+class _Tells(LogWatch):
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        for line in self.taken():
+            # Celery's worker has put a logger in the place of sys.stderr.
+            os.write(2, f"given away by a log line of {line}\n".encode())

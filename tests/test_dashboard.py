@@ -278,7 +278,7 @@ def test_a_dead_entry_is_requeued_and_delivered(
 ) -> None:
     """The button makes it due, and the engine hears of it."""
     app = Flask("inline", instance_path=str(tmp_path))
-    app.config.update(PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="inline")
+    app.config.update(PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="inline")
     partnerstack = TravellingPartnerStack(clock, transport)
     partnerstack.init_app(app)
     app.register_blueprint(partnerstack.dashboard(permission=lambda: True), url_prefix="/ps")

@@ -49,7 +49,7 @@ def make(
     ledger: Ledger, transport: ScriptedTransport, outcomes: list[Outcome]
 ) -> Callable[..., Dispatcher]:
     def make(blocked: str | None = None, **settings: object) -> Dispatcher:
-        read = Settings(**{"token": "token", **settings})  # type: ignore[arg-type]  # a test's
+        read = Settings(**{"token": "t0ken", **settings})  # type: ignore[arg-type]  # a test's
         return Dispatcher(
             read,
             ledger,

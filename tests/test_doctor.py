@@ -22,7 +22,6 @@ from flask_partnerstack import Status
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.doctor import Finding
-from flask_partnerstack.doctor import engine
 from flask_partnerstack.doctor import examine
 from flask_partnerstack.doctor.ledger import file_system_of
 from flask_partnerstack.errors import Judgement
@@ -199,7 +198,7 @@ def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
     """A folder that cannot be: what is lost, and where else it may lie."""
     (tmp_path / "file").write_text("in the way")
     app = Flask("app", instance_path=str(tmp_path / "there"))
-    app.config.update(PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="inline")
+    app.config.update(PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="inline")
     PartnerStack(app)
     object.__setattr__(
         get_state(app), "place", get_state(app).place.of("sqlite:///x.db", str(tmp_path / "file"))
@@ -227,13 +226,9 @@ def test_nobody_delivers(app: Flask, clock: Clock) -> None:
     assert the(wrong(app), "has waited for 18 minutes").level == "error"
 
 
-def test_the_dead_are_pointed_at(app: Flask) -> None:
+def test_the_dead_are_pointed_at(app: Flask, bury: Callable[[Flask, str], None]) -> None:
     """Somebody has to look at them."""
-    with app.app_context():
-        track_conversion("acme", xid=XID)
-    ledger = get_state(app).ledger
-    (claim,) = ledger.claim(1)
-    ledger.bury(claim, reason="rejected")
+    bury(app, "acme")
     assert the(wrong(app), "1 entry is dead").level == "warning"
 
 
@@ -290,59 +285,9 @@ def test_uwsgi_without_threads_is_named(make_app: MakeApp, monkeypatch: pytest.M
     assert "--enable-threads" in finding.way_out
 
 
-class Celery:
-    """The part of Celery that is asked."""
-
-    def __init__(self, answer: Callable[[], object]) -> None:
-        self.control = SimpleNamespace(ping=lambda timeout: answer())  # noqa: ARG005
-
-
-def refuse() -> object:
-    raise ConnectionRefusedError("amqp://user:secret@broker")
-
-
-@pytest.mark.parametrize(
-    ("answer", "level", "words"),
-    [
-        (lambda: [{"a@host": {"ok": "pong"}}], "ok", "1 worker answered"),
-        (list, "error", "No Celery worker answered"),
-        (refuse, "error", "broker cannot be asked (ConnectionRefusedError)"),
-    ],
-)
-def test_celery_without_a_worker(
-    make_app: MakeApp, answer: Callable[[], object], level: str, words: str
-) -> None:
-    """Chosen, and nobody there who would do it."""
-    app = celery_app(make_app, Celery(answer))
-    finding = the(examine(app), words)
-    assert finding.level == level
-    assert "secret" not in finding.what
-
-
 def test_celery_that_is_not_there(make_app: MakeApp) -> None:
     """Chosen, and never given to the app."""
-    assert the(wrong(celery_app(make_app, None)), "is not there").level == "error"
-
-
-def test_a_silent_broker_is_not_waited_for(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A broker that never answers is a finding, too."""
-    import threading
-
-    silence = threading.Event()
-    monkeypatch.setattr(engine, "PATIENCE", 0.05)
-    finding = the(wrong(celery_app(make_app, Celery(silence.wait))), "said nothing")
-    silence.set()
-    assert finding.level == "error"
-
-
-def celery_app(make_app: MakeApp, celery: object) -> Flask:
-    app = make_app()
-    object.__setattr__(get_state(app).settings, "engine", "celery")
-    if celery is not None:
-        app.extensions["celery"] = celery
-    return app
+    assert the(wrong(make_app(ENGINE="celery")), "is not there").level == "error"
 
 
 # --- the clock ------------------------------------------------------------------------------------

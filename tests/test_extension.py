@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,29 @@ def test_the_sandbox_is_spoken_to_while_testing(
     assert len(transport.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("api_url", "sent"),
+    [({}, []), ({"API_URL": "http://127.0.0.1:8787"}, ["POST", "GET"])],
+    ids=["the real one", "the sandbox"],
+)
+def test_a_look_up_while_testing_stays_on_this_machine(
+    make_app: MakeApp,
+    transport: ScriptedTransport,
+    clock: Clock,
+    api_url: dict[str, str],
+    sent: list[str],
+) -> None:
+    """With a key pair, both hosts are spoken to: one of them elsewhere, and nothing is sent."""
+    pair = {"PUBLIC_KEY": "pk_a", "SECRET_KEY": "sk_b"}
+    app = make_app(CONVERSION_URL="http://127.0.0.1:8787/conversion/xid", **pair, **api_url)
+    app.testing = True
+    sign_up(app)
+    for _ in range(2):
+        get_state(app).dispatcher.run_pass()
+        clock.now += timedelta(hours=1)
+    assert [request.method for request in transport.requests] == sent
+
+
 # --- start-up -----------------------------------------------------------------------------------
 
 
@@ -262,7 +286,7 @@ def test_conversions_flow_when_the_token_is_there(
     get_state(without).ledger.close()
 
     restarted = Flask("app", instance_path=str(tmp_path))
-    restarted.config.update(PARTNERSTACK_ENGINE="none", PARTNERSTACK_TOKEN="token")
+    restarted.config.update(PARTNERSTACK_ENGINE="none", PARTNERSTACK_TOKEN="t0ken")
     TravellingPartnerStack(clock, transport).init_app(restarted)
     state = get_state(restarted)
     assert state.dispatcher.run_pass() == 1

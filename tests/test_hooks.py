@@ -42,7 +42,7 @@ def partnerstack(clock: Clock) -> PartnerStack:
 @pytest.fixture
 def app(tmp_path: Path, partnerstack: PartnerStack) -> Iterator[Flask]:
     app = Flask("app", instance_path=str(tmp_path / "instance"))
-    app.config.update(PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="none")
+    app.config.update(PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="none")
     partnerstack.init_app(app)
     app.add_url_rule("/", "page", lambda: f"<p>{current_referral.xid}")
 

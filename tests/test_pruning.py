@@ -143,7 +143,7 @@ def test_hooks_still_see_the_address(tmp_path: object) -> None:
     partnerstack = PartnerStack()
     app = Flask("app", instance_path=str(tmp_path))
     app.config.update(
-        PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="none", PARTNERSTACK_SEND_EMAIL=False
+        PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="none", PARTNERSTACK_SEND_EMAIL=False
     )
     partnerstack.init_app(app)
     partnerstack.skip_if(lambda c: "staff" if (c.email or "").endswith("@acme.com") else None)

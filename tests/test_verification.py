@@ -22,6 +22,7 @@ from flask_partnerstack.errors import DeliveryError
 from flask_partnerstack.errors import Judgement
 from flask_partnerstack.errors import NotSent
 from flask_partnerstack.errors import Unclear
+from flask_partnerstack.ledger import NO_PAIR
 from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import Clock
@@ -103,7 +104,7 @@ def trusted(app: Flask, state: State, transport: ScriptedTransport) -> State:
 def record(app: Flask, *customer_keys: str) -> None:
     with app.app_context():
         for customer_key in customer_keys:
-            track_conversion(customer_key, xid="h8pb9E7TZK6YMO")
+            track_conversion(customer_key, xid="h8pb9E7TZK6YMO", email="jo@acme.com")
 
 
 def after(state: State, clock: Clock, **time: float) -> None:
@@ -275,15 +276,47 @@ def test_keys_that_were_taken_away_ask_nobody(
 ) -> None:
     """Delivered with keys and due without: nothing is asked with none, and it is not dead."""
     deliver_acme(app, transport)
-    settings = type(state.settings)(token="token")
+    settings = type(state.settings)(token="t0ken")
     bare = type(state.dispatcher)(settings, state.ledger, state.dispatcher._client)
     clock.tick(minutes=15)
     bare.run_pass()
     assert looked_up(transport) == 0
-    assert acme(state).reason == "not looked up: no key pair is set"
+    assert acme(state).reason == NO_PAIR
     transport.answers = [FOUND]
     after(state, clock, days=1)
     assert acme(state).status is Status.VERIFIED
+
+
+@pytest.mark.parametrize(
+    ("key", "left", "status"),
+    [("acme", "acme", Status.VERIFIED), ("jo@acme.com", "", Status.DELIVERED)],
+)
+def test_who_waits_for_keys_is_pruned_all_the_same(
+    make_app: MakeApp,
+    transport: ScriptedTransport,
+    clock: Clock,
+    key: str,
+    left: str,
+    status: Status,
+) -> None:
+    """Retention runs on; that nobody was asked stays known, and is made up for if a key is left."""
+    app = make_app(**KEYS)
+    state = get_state(app)
+    record(app, key)
+    state.dispatcher.run_pass()
+    settings = type(state.settings)(token="t0ken", retention=timedelta(days=30))
+    bare = type(state.dispatcher)(settings, state.ledger, state.dispatcher.client)
+    for _ in range(31):
+        bare.run_pass()
+        assert state.ledger.prunable(timedelta(days=30)) == 0
+        clock.tick(days=1)
+    bare.run_pass()
+    entry = state.ledger.get(key)
+    assert (entry.customer_key, entry.status, entry.reason) == (left, Status.DELIVERED, NO_PAIR)
+    assert state.ledger.conversion_of(entry).email is None
+    transport.answers = [FOUND]
+    after(state, clock, days=2)
+    assert state.ledger.get(key).status is status
 
 
 # --- whose 404 counts -----------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +27,7 @@ from .output import facts_of_pause
 from .output import how_many
 from .output import json_option
 from .output import say_json
+from .output import say_json_line
 from .progress import LongWork
 
 
@@ -98,22 +101,25 @@ def deliver(as_json: bool) -> None:
 def verify(customer_key: str | None, everything: bool, as_json: bool) -> None:
     """Look delivered conversions up at PartnerStack now: one customer's, or with --all each.
 
-    Needs the key pair. Who is found is verified; nobody is given up by it. Exit code 1: somebody
-    was not found.
+    Needs the key pair. Who is found is verified; nobody is given up by it. What was found is said
+    at once, with --json in a line of its own. Exit code 1: somebody was not found.
     """
     if (customer_key is None) is not everything:
         raise click.UsageError("Name one CUSTOMER_KEY, or give --all.")
     state = get_state()
     looked_up = _verify_all(state) if customer_key is None else _verify_one(state, customer_key)
-    if as_json:
-        say_json([{**facts_of(entry), "found": found.value} for entry, found in looked_up])
-    else:
-        _say_found(looked_up)
-    if any(found is not Judgement.FOUND for _, found in looked_up):
+    say = _say_found_as_json if as_json else _say_found
+    tally = Counter[bool]()
+    for entry, found in looked_up:
+        say(entry, found)
+        tally[found is Judgement.FOUND] += 1
+    if not as_json:
+        click.echo(f"Found {tally[True]} of {how_many(tally[True] + tally[False])}.")
+    if tally[False]:
         raise click.exceptions.Exit(1)
 
 
-def _verify_one(state: State, customer_key: str) -> list[tuple[Entry, Judgement]]:
+def _verify_one(state: State, customer_key: str) -> Iterable[tuple[Entry, Judgement]]:
     entry = state.ledger.get(customer_key)
     if entry.status is Status.VERIFIED:
         return [(entry, Judgement.FOUND)]
@@ -127,25 +133,24 @@ def _verify_one(state: State, customer_key: str) -> list[tuple[Entry, Judgement]
     return [looked_up]
 
 
-def _verify_all(state: State) -> list[tuple[Entry, Judgement]]:
-    looked_up: list[tuple[Entry, Judgement]] = []
+def _verify_all(state: State) -> Iterator[tuple[Entry, Judgement]]:
     last = 0
     with LongWork("Looked up", state.ledger.counts()[Status.DELIVERED]) as work:
         while not work.stopped and (found := state.dispatcher.verify_next(after_id=last)):
             last = found[0].id
-            looked_up.append(found)
+            yield found
             work.advance()
-    return looked_up
 
 
-def _say_found(looked_up: list[tuple[Entry, Judgement]]) -> None:
-    for entry, found in looked_up:
-        if found is not Judgement.FOUND:
-            click.echo(f"{found.value:12} entry {entry.id}, {entry.customer_key}")
-        elif entry.test:
-            click.echo(f"{'test':12} entry {entry.id}, {entry.customer_key}: pays nobody")
-    count = sum(found is Judgement.FOUND for _, found in looked_up)
-    click.echo(f"Found {count} of {how_many(len(looked_up))}.")
+def _say_found(entry: Entry, found: Judgement) -> None:
+    if found is not Judgement.FOUND:
+        click.echo(f"{found.value:12} entry {entry.id}, {entry.customer_key}")
+    elif entry.test:
+        click.echo(f"{'test':12} entry {entry.id}, {entry.customer_key}: pays nobody")
+
+
+def _say_found_as_json(entry: Entry, found: Judgement) -> None:
+    say_json_line({**facts_of(entry), "found": found.value})
 
 
 @partnerstack.command("worker")

@@ -34,6 +34,11 @@ def say_json(facts: object) -> None:
     click.echo(json.dumps(facts, default=plain, indent=2))
 
 
+def say_json_line(facts: Facts) -> None:
+    """Print ``facts`` as JSON in one line, where more are to follow."""
+    click.echo(json.dumps(facts, default=plain))
+
+
 def plain(value: object) -> object:
     """Return what JSON can say of ``value``."""
     if isinstance(value, datetime):

@@ -12,6 +12,7 @@ from typing import Final
 
 from ..errors import DeliveryError
 from ..errors import Judgement
+from ..ledger import NO_PAIR
 from ..ledger import Attempt
 from ..ledger import Claim
 from ..ledger import Ledger
@@ -54,7 +55,7 @@ class Verifier:
     def verify(self, claim: Claim, *, within: timedelta) -> None:
         """Look a delivered entry up. After a 2xx nothing is ever sent again by itself."""
         if not self._settings.verifies:
-            self._ledger.postpone(claim, LONGEST_WAIT, reason="not looked up: no key pair is set")
+            self._ledger.postpone(claim, LONGEST_WAIT, reason=NO_PAIR)
             return
         found = self._look_up(claim, within)
         if isinstance(found, Customer):

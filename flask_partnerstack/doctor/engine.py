@@ -96,7 +96,10 @@ def _ping(celery: Any) -> list[Any] | str:
 
     def ask() -> None:
         try:
-            said.append(list(celery.control.ping(timeout=PING) or []))
+            with celery.connection_for_write() as connection:
+                # Or Celery would try again without end at a broker that is not there.
+                connection.ensure_connection(max_retries=1, interval_start=0)
+                said.append(celery.control.ping(timeout=PING, connection=connection) or [])
         except Exception as e:  # noqa: BLE001 - each broker has its own
             said.append(f"Its broker cannot be asked ({type(e).__name__}).")
 

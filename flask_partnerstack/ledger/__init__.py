@@ -20,6 +20,7 @@ from .pause import Pause as Pause
 from .pause import Streak as Streak
 from .place import Place as Place
 from .privacy import ERASED as ERASED
+from .privacy import NO_PAIR as NO_PAIR
 from .privacy import is_erased as is_erased
 from .reports import Day as Day
 from .reports import Filter as Filter

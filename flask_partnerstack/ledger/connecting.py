@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sqlite3
 import time
@@ -38,6 +39,17 @@ BUSY_PAUSE = 0.002
 #: Connections that a process keeps, and how many more it opens for a moment.
 KEPT_CONNECTIONS = 8
 MORE_CONNECTIONS = 24
+
+#: What SQLAlchemy calls the ledger's engines in its log.
+_LOGGED_AS = "partnerstack"
+
+
+def _is_no_row(record: logging.LogRecord) -> bool:
+    """Say whether a line of SQLAlchemy's may be logged: at DEBUG it says rows, with customers."""
+    return record.levelno > logging.DEBUG
+
+
+logging.getLogger(f"sqlalchemy.engine.Engine.{_LOGGED_AS}").addFilter(_is_no_row)
 
 
 def parse_url(text: str) -> URL:
@@ -101,6 +113,7 @@ def _connect_options(url: URL) -> dict[str, Any]:
 def _options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {
         "hide_parameters": True,
+        "logging_name": _LOGGED_AS,
         "poolclass": QueuePool,
         "pool_size": KEPT_CONNECTIONS,
         "max_overflow": MORE_CONNECTIONS,

@@ -16,6 +16,7 @@ from sqlalchemy import Row
 from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import func
+from sqlalchemy import or_
 from sqlalchemy import select
 
 from ..conversion import Conversion
@@ -31,6 +32,8 @@ from .tables import entries
 
 #: Why an entry that was pending is not sent any more.
 ERASED = "erased"
+#: Why a delivered entry waits for a look-up that may never be made: its keys were taken away.
+NO_PAIR = "not looked up: no key pair is set"
 
 
 def is_erased(entry: Entry) -> bool:
@@ -82,11 +85,16 @@ def _emptied(row: Row[Any], now: datetime) -> dict[str, Any]:
 
 
 def prunable(before: datetime) -> ColumnElement[bool]:
-    """Select entries settled before then, of which nothing more is expected, that hold data."""
+    """Select entries settled before then, of which nothing more is expected, that hold data.
+
+    Nobody may ever have keys again to look a delivered one up. It goes on waiting for them, if its
+    customer key stays.
+    """
+    waits_in_vain = and_(entries.c.reason == NO_PAIR, entries.c.lease.is_(None))
     return and_(
         entries.c.settled_at <= before,
         entries.c.status != Status.PENDING.value,
-        entries.c.due_at.is_(None),
+        or_(entries.c.due_at.is_(None), waits_in_vain),
         entries.c.customer_key != "",
         entries.c.payload != PRUNED,
     )
@@ -128,4 +136,5 @@ def _pruned(row: Row[Any]) -> dict[str, Any]:
         "customer_key": key,
         "payload": PRUNED,
         "search": searchable(left),
+        "due_at": row.due_at if key else None,  # nobody can be asked for without a key
     }

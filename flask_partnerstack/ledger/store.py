@@ -204,9 +204,9 @@ class Ledger(Survey):
         """Remove the personal data of up to ``limit`` entries; return how many had any.
 
         Those that were settled so long ago, and of which nothing more is expected: one that waits
-        to be looked up is left alone. E-mail address, name, IP address, agent, custom fields and
-        stored answers are gone for good, and so is a customer key that is an e-mail address. Any
-        other key, the click, the partner, state and times stay.
+        to be looked up is left alone, while there is a key pair. E-mail address, name, IP address,
+        agent, custom fields and stored answers are gone for good, and so is a customer key that is
+        an e-mail address. Any other key, the click, the partner, state and times stay.
         """
         with self._database.read() as conn:
             before = self.now_in(conn) - older_than

@@ -45,6 +45,7 @@ from tests.e2e.conftest import open_site as open_site
 from tests.e2e.conftest import sandbox as sandbox
 from tests.e2e.conftest import visit as visit
 from tests.kit import LANDING
+from tests.logwatch import LogWatch
 
 T = TypeVar("T")
 Eventually = Callable[[Callable[[], bool]], None]
@@ -274,13 +275,19 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[Callable[..., Server]]:
-    """Return what starts a WSGI server by its command; all of them share one instance folder."""
+def serve(
+    tmp_path: Path, sandbox: SandboxProcess, log_watch: LogWatch
+) -> Iterator[Callable[..., Server]]:
+    """Return what starts a WSGI server by its command; all of them share one instance folder.
+
+    What they log is read at the end.
+    """
     config = {
         "PARTNERSTACK_TOKEN": "sandbox-token",
         "PARTNERSTACK_CONVERSION_URL": sandbox.conversion_url,
     }
     with contextlib.ExitStack() as servers:
+        servers.callback(log_watch.look_into, tmp_path / "server.log")
 
         def serve(command: list[str], **environment: str) -> Server:
             server = Server(command, tmp_path / "instance", **{**config, **environment})

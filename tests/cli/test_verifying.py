@@ -13,6 +13,7 @@ from flask import Flask
 from flask_partnerstack import Status
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.cli import partnerstack
 from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import XID
@@ -79,14 +80,54 @@ def test_verify_all(shop: Flask, transport: ScriptedTransport) -> None:
 
 
 def test_verify_as_json(shop: Flask, transport: ScriptedTransport) -> None:
-    """Each entry as it is now, and what was found."""
+    """Each entry as it is now, and what was found, in a line of its own."""
     transport.answers = [FOUND, MISSING, TEST]
-    said = json.loads(run(shop, "verify", "--all", "--json").output)
+    said = [json.loads(line) for line in run(shop, "verify", "--all", "--json").stdout.splitlines()]
     assert [(e["customer_key"], e["found"], e["test"]) for e in said] == [
         ("one", "found", False),
         ("two", "missing", None),
         ("three", "found", True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [([], "cannot tell  entry 1, one\n"), (["--json"], '{"id": 1, ')]
+)
+def test_verify_says_at_once_what_was_found(
+    shop: Flask,
+    transport: ScriptedTransport,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    """The first is said before the second is asked for: nothing is kept, however many there are."""
+    before: list[str] = []
+
+    def note(_request: Request) -> Response:
+        before.append(capsys.readouterr().out)
+        return FOUND
+
+    transport.answers = [MISSING, note, note]
+    with shop.app_context():
+        assert partnerstack.main(["verify", "--all", *arguments], standalone_mode=False) == 1
+    assert before[0].startswith(said)
+    assert before[0].count("\n") == 1
+
+
+def test_verify_has_said_what_it_found_when_it_is_stopped(
+    shop: Flask, transport: ScriptedTransport
+) -> None:
+    """Ctrl-C takes nothing back: the one under way is looked up and said, the next is not."""
+
+    def interrupt(_request: Request) -> Response:
+        signal.raise_signal(signal.SIGINT)
+        return MISSING
+
+    transport.answers = [FOUND, interrupt]
+    result = run(shop, "verify", "--all")
+    assert result.exit_code == 130
+    assert result.stdout == "missing      entry 2, two\n"
+    assert "Stopped. Looked up 2 of 3" in result.stderr
 
 
 def test_verify_finds_what_was_delivered_without_keys(
@@ -175,13 +216,9 @@ def test_deliver_says_that_it_is_paused(app: Flask, transport: ScriptedTransport
     assert "Delivery is paused: HTTP 401" in result.stderr
 
 
-def test_requeue_as_json(app: Flask) -> None:
+def test_requeue_as_json(app: Flask, bury: Callable[[Flask, str], None]) -> None:
     """The entry, or how many."""
-    with app.app_context():
-        track_conversion("acme", xid=XID)
-    ledger = get_state(app).ledger
-    (claim,) = ledger.claim(1)
-    ledger.bury(claim, reason="rejected")
+    bury(app, "acme")
     assert json.loads(run(app, "requeue", "--all", "--json").output) == {"requeued": 1}
     said = json.loads(run(app, "requeue", "acme", "--json").output)
     assert (said["id"], said["status"]) == (1, "pending")

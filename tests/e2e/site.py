@@ -24,6 +24,7 @@ from flask_partnerstack import PartnerStack
 from flask_partnerstack import set_customer
 from flask_partnerstack import track_signup
 from flask_partnerstack.ledger import utcnow
+from tests.logwatch import watch_this_process
 
 
 class AheadPartnerStack(PartnerStack):
@@ -34,6 +35,7 @@ class AheadPartnerStack(PartnerStack):
 
 
 def create_app() -> Flask:
+    watch_this_process()
     app = Flask("site", instance_path=os.environ["SITE_INSTANCE"])
     app.config.update({k: v for k, v in os.environ.items() if k.startswith("PARTNERSTACK_")})
     bare = "SITE_BARE" in os.environ

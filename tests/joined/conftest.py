@@ -101,7 +101,7 @@ def build(clock: Clock, transport: ScriptedTransport) -> Iterator[Any]:
             app.config.update(
                 SQLALCHEMY_DATABASE_URI=url,
                 SQLALCHEMY_ENGINE_OPTIONS=options,
-                PARTNERSTACK_TOKEN="token",
+                PARTNERSTACK_TOKEN="t0ken",
                 PARTNERSTACK_ENGINE="none",
             )
             TravellingPartnerStack(clock, transport).init_app(app, db=db)

@@ -241,7 +241,7 @@ def test_in_memory_nothing_is_delivered_in_the_background(
 ) -> None:
     """The thread engine stays asleep, and says why."""
     app = Flask("app")
-    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", PARTNERSTACK_TOKEN="token")
+    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", PARTNERSTACK_TOKEN="t0ken")
     db.init_app(app)
     PartnerStack(app, db=db)
     with app.app_context():

@@ -448,7 +448,7 @@ def test_the_old_ledger_delivers_nothing_for_ever(
     """An old process records on, sends nothing, waits for nothing, and says so once."""
     Move(old, new).run()
     old.record(conversion("late"))
-    settings = Settings.from_mapping({"PARTNERSTACK_TOKEN": "token"})
+    settings = Settings.from_mapping({"PARTNERSTACK_TOKEN": "t0ken"})
     dispatcher = Dispatcher(settings, old, Client(settings, transport))
     with caplog.at_level(logging.ERROR):
         assert (dispatcher.run_pass(), dispatcher.run_pass(), dispatcher.next_due()) == (0, 0, None)
@@ -471,7 +471,7 @@ def test_the_new_ledger_pauses_while_entries_arrive(
     """A site that is open there already sends nothing meanwhile, and everything afterwards."""
     old.record(conversion("acme"))
     new.record(conversion("globex"))
-    settings = Settings.from_mapping({"PARTNERSTACK_TOKEN": "token"})
+    settings = Settings.from_mapping({"PARTNERSTACK_TOKEN": "t0ken"})
     dispatcher = Dispatcher(settings, new, Client(settings, transport))
     Move(old, new, tell=lambda _moved: dispatcher.run_pass()).run()
     assert transport.requests == []
@@ -484,7 +484,7 @@ def test_a_killed_move_pauses_nobody_for_long(
     """Without a word from it for half a minute the new ledger delivers what it has."""
     new.record(conversion("globex"))
     moving._begin(new, Cause.MOVING, "on their way", lasts=timedelta(0))
-    settings = Settings.from_mapping({"PARTNERSTACK_TOKEN": "token"})
+    settings = Settings.from_mapping({"PARTNERSTACK_TOKEN": "t0ken"})
     assert Dispatcher(settings, new, Client(settings, transport)).run_pass() == 1
 
 

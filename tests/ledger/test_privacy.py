@@ -13,6 +13,7 @@ from flask_partnerstack.errors import EntryClaimed
 from flask_partnerstack.errors import EntryNotFound
 from flask_partnerstack.errors import IllegalTransition
 from flask_partnerstack.errors import Judgement
+from flask_partnerstack.ledger import NO_PAIR
 from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Claim
 from flask_partnerstack.ledger import Ledger
@@ -242,6 +243,23 @@ def test_what_is_not_over_is_not_pruned(any_ledger: Ledger, conversion: Make) ->
             any_ledger.park(claim, reason="testing")
     assert any_ledger.prune(AT_ONCE) == 0
     assert len(any_ledger.page(search="jo@acme.com").entries) == 3
+
+
+@pytest.mark.parametrize(("key", "waits"), [("acme", True), ("jo@acme.com", False)])
+def test_who_waits_for_keys_is_pruned(
+    any_ledger: Ledger, conversion: Make, key: str, waits: bool
+) -> None:
+    """It goes on waiting for its look-up only if there is a key left to ask for."""
+    delivered(any_ledger, conversion(key, **JO))
+    any_ledger.postpone(claimed(any_ledger), timedelta(0), reason=NO_PAIR)
+    (in_work,) = any_ledger.claim(1)
+    assert any_ledger.prune(AT_ONCE) == 0
+    any_ledger.postpone(in_work, timedelta(0), reason=NO_PAIR)
+    assert any_ledger.prune(AT_ONCE) == 1
+    entry = any_ledger.get(key)
+    assert any_ledger.conversion_of(entry).email is None
+    assert (entry.status, entry.reason) == (Status.DELIVERED, NO_PAIR)
+    assert (len(any_ledger.claim(1)) == 1) is waits
 
 
 def test_pruning_waits_for_the_time(ledger: Ledger, clock: Clock, conversion: Make) -> None:

@@ -30,6 +30,7 @@ from tests.e2e.conftest import eventually as eventually
 from tests.e2e.conftest import open_site as open_site
 from tests.e2e.conftest import sandbox as sandbox
 from tests.e2e.conftest import visit as visit
+from tests.logwatch import LogWatch
 from tests.queues.brokers import Absent
 from tests.queues.brokers import Broker
 from tests.servers import Servers
@@ -208,9 +209,10 @@ def config(
 
 
 @pytest.fixture
-def hire(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Return what starts a worker by its module and arguments."""
+def hire(tmp_path: Path, log_watch: LogWatch) -> Iterator[Callable[..., Worker]]:
+    """Return what starts a worker by its module and arguments; what they log is read at the end."""
     with contextlib.ExitStack() as workers:
+        workers.callback(log_watch.look_into, tmp_path / "worker.log")
 
         def hire(module: str, *arguments: str, **environment: str) -> Worker:
             worker = Worker(module, *arguments, log=tmp_path / "worker.log", **environment)

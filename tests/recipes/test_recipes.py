@@ -307,7 +307,7 @@ def test_vetoes(
     make_app: MakeApp, email: str | None, sub_ids: list[str] | None, reason: str | None
 ) -> None:
     """Own staff, test addresses and paid search are skipped with their reason; others are not."""
-    app = make_app(vetoes.partnerstack, PARTNERSTACK_TOKEN="token")
+    app = make_app(vetoes.partnerstack, PARTNERSTACK_TOKEN="t0ken")
     with app.test_request_context("/"):
         entry = track_conversion("42", email=email, sub_ids=sub_ids, xid=XID)
     assert entry is not None

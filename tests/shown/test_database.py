@@ -63,9 +63,11 @@ def welcome() -> str:
 
 
 CONFIG = {
-    "PARTNERSTACK_TOKEN": "token",
+    "PARTNERSTACK_TOKEN": "t0ken",
     "PARTNERSTACK_ENGINE": "none",
     "SQLALCHEMY_DATABASE_URI": "sqlite://",
+    # An IntegrityError of the app's own says its parameters, and Flask logs it.
+    "SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True},
 }
 
 
