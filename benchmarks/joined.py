@@ -28,9 +28,9 @@ from benchmarks.track import keys
 from flask_partnerstack import Conversion
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import track_conversion
-from flask_partnerstack.ledger import store
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.deliveries import digest_of
+from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import entries
 from tests.servers import SERVERS
 from tests.servers import Servers
@@ -74,7 +74,7 @@ def signing_up(db: Any, numbers: Iterator[str], also: Callable[[str], object]) -
 
 def by_hand(db: Any) -> Callable[[str], object]:
     """Return what inserts a row that is ready: what any second insert costs."""
-    row = store._new_row(Conversion.of(customer_key="k", xid="h8pb9E7TZK6YMO"), utcnow(), None)
+    row = new_row(Conversion.of(customer_key="k", xid="h8pb9E7TZK6YMO"), utcnow(), None)
 
     def insert(key: str) -> None:
         digest = digest_of(key)
