@@ -6,7 +6,11 @@ from datetime import datetime
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
+from ..errors import EntryNotFound
 from ..errors import IllegalTransition
+from ..errors import LedgerMoved
 from . import claims
 from . import privacy
 from .deliveries import Deliveries
@@ -14,8 +18,14 @@ from .deliveries import digest_of
 from .entry import Entry
 from .entry import Status
 from .entry import check_transition
+from .facts import hold_facts
+from .pause import read_where_moved
 from .reading import find_customer
 from .tables import entries
+
+_NOT_SENT = "Nothing is sent from here: requeue there."
+_ERASED_HERE = "The customer is erased here only. Expected: erase there as well."
+_NEVER_HERE = "The customer is not in here. Expected: erase there."
 
 
 class Amending(Deliveries):
@@ -24,11 +34,13 @@ class Amending(Deliveries):
     def requeue(self, customer_key: str) -> Entry:
         """Make a dead, skipped or parked entry due now.
 
+        :raises LedgerMoved: the entries went to another ledger, and nothing is sent from here.
         :raises EntryNotFound: there is none with that key.
         :raises IllegalTransition: it was delivered, and must never be sent again; or erased, and
             cannot be.
         """
         with self._database.write() as conn:
+            self._check_here(conn)
             entry = find_customer(conn, customer_key)
             if privacy.is_erased(entry):
                 raise IllegalTransition(privacy.ERASED, Status.PENDING.value)
@@ -49,6 +61,7 @@ class Amending(Deliveries):
         :param status: ``pending`` means those that are parked.
         :param partner_key: only this partner's.
         :param reason: only those whose reason contains this text.
+        :raises LedgerMoved: the entries went to another ledger, and nothing is sent from here.
         :raises IllegalTransition: for delivered or verified ones.
         """
         check_transition(status, Status.PENDING)
@@ -61,7 +74,15 @@ class Amending(Deliveries):
         if reason is not None:
             wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
         with self._database.write() as conn:
+            self._check_here(conn)
             return conn.execute(wanted, _requeued(self.now_in(conn))).rowcount
+
+    def _check_here(self, conn: Connection) -> None:
+        """Refuse what would change nothing; a move that begins just now takes it along."""
+        hold_facts(conn)
+        moved = read_where_moved(conn)
+        if moved is not None:
+            raise LedgerMoved(self._database.location, moved, _NOT_SENT)
 
     def erase(self, customer_key: str) -> Entry:
         """Empty what is known of a customer, and return what is left of the entry.
@@ -74,13 +95,27 @@ class Amending(Deliveries):
 
         :raises EntryNotFound: there is none with that key.
         :raises EntryClaimed: somebody is dealing with it just now, and may be sending it.
+        :raises LedgerMoved: the entries went to another ledger. What is here is erased all the
+            same, but is to be erased there as well.
         """
         with self._database.write() as conn:
             self._database.overwrite_what_is_deleted(conn)
-            named = f"for the customer key {customer_key!r}"
-            erased = privacy.erase(conn, digest_of(customer_key), named, self.now_in(conn))
+            hold_facts(conn)
+            moved = read_where_moved(conn)
+            erased = self._erased_in(conn, customer_key, moved)
         self._database.forget_old_pages()
+        if moved is not None:
+            raise LedgerMoved(self._database.location, moved, _ERASED_HERE)
         return erased
+
+    def _erased_in(self, conn: Connection, customer_key: str, moved: str | None) -> Entry:
+        named = f"for the customer key {customer_key!r}"
+        try:
+            return privacy.erase(conn, digest_of(customer_key), named, self.now_in(conn))
+        except EntryNotFound as e:
+            if moved is None:
+                raise
+            raise LedgerMoved(self._database.location, moved, _NEVER_HERE) from e
 
     def prune(self, older_than: timedelta, *, limit: int = 500) -> int:
         """Remove the personal data of up to ``limit`` entries; return how many had any.
