@@ -3,7 +3,8 @@
 ``python -m benchmarks.joined`` prints medians, in microseconds, for each database that is there:
 a signup that inserts a user and commits; what it adds to insert a ready row into the ledger's table
 by hand, and what ``track_conversion(..., session=)`` adds.
-``PARTNERSTACK_TEST_POSTGRESQL`` and ``PARTNERSTACK_TEST_MARIADB`` point at other servers.
+``--quick`` takes a few of each. ``PARTNERSTACK_TEST_POSTGRESQL`` and ``PARTNERSTACK_TEST_MARIADB``
+point at other servers.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tests.servers import Servers
 ROUNDS, LOOPS = 41, 50
 
 
-def make_app(url: URL) -> tuple[Flask, Any]:
+def make_app(url: URL, folder: str) -> tuple[Flask, Any]:
     """Return an app with users in a database, and its ledger in there."""
     db: Any = SQLAlchemy()
 
@@ -49,7 +50,7 @@ def make_app(url: URL) -> tuple[Flask, Any]:
         name = db.Column(db.String(64), nullable=False)
 
     db.User = User
-    app = Flask("bench", instance_path=tempfile.mkdtemp())
+    app = Flask("bench", instance_path=folder)
     app.config.update(
         SQLALCHEMY_DATABASE_URI=url, PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="none"
     )
@@ -90,9 +91,9 @@ def joined(db: Any) -> Callable[[str], object]:
     return lambda key: track_conversion(key, email="jo@example.com", name="Jo", session=db.session)
 
 
-def measure(name: str, url: URL) -> None:
+def measure(name: str, url: URL, folder: str) -> None:
     """Print one database's line."""
-    app, db = make_app(url)
+    app, db = make_app(url, folder)
     numbers = keys()
     headers = {"Cookie": COOKIE, "User-Agent": AGENT}
     with app.test_request_context("/signup", method="POST", headers=headers):
@@ -102,7 +103,7 @@ def measure(name: str, url: URL) -> None:
             "by hand": signing_up(db, numbers, by_hand(db)),
             "joined": signing_up(db, numbers, joined(db)),
         }
-        found = pairs.compare(variants, rounds=pairs.rounds(ROUNDS), loops=LOOPS)
+        found = pairs.compare(variants, rounds=pairs.rounds(ROUNDS), loops=pairs.loops(LOOPS))
         db.session.remove()
         db.engine.dispose()
     alone = found["alone"]
@@ -114,11 +115,11 @@ def main() -> None:
     logging.disable()
     print(pairs.machine())
     print(f"{'µs a signup':12} {'alone':>10} {'+ by hand':>10} {'+ tracked':>10}")
-    measure("sqlite", make_url(f"sqlite:///{tempfile.mkdtemp()}/app.db"))
-    with contextlib.closing(Servers()) as servers:
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Servers()) as servers:
+        measure("sqlite", make_url(f"sqlite:///{folder}/app.db"), folder)
         for kind in SERVERS:
             with contextlib.suppress(pytest.skip.Exception):
-                measure(kind, servers.empty(kind))
+                measure(kind, servers.empty(kind), folder)
 
 
 if __name__ == "__main__":
