@@ -46,19 +46,12 @@ from tests.e2e.conftest import sandbox as sandbox
 from tests.e2e.conftest import visit as visit
 from tests.kit import LANDING
 from tests.kit import free_port
+from tests.wire.conftest import plain_environment as plain_environment
 
 T = TypeVar("T")
 Eventually = Callable[[Callable[[], bool]], None]
 OpenSite = Callable[..., Site]
 Visit = Callable[[Site, str], Visitor]
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no proxy or CA bundle of this machine have a say."""
-    for name in list(os.environ):
-        if name.lower().endswith(("_proxy", "_ca_bundle")) or name == "NETRC":
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
