@@ -71,7 +71,7 @@ def _of_metadata(metadata: Message) -> Iterator[str]:
     extras = set(metadata.get_all("Provides-Extra", []))
     if extras != EXTRAS:
         yield f"metadata: the extras are {sorted(extras)}, expected {sorted(EXTRAS)}"
-    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", metadata.get_payload()):
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", str(metadata.get_payload())):
         yield f"metadata: the description has a link to {target}, which is not on a package index"
     for requirement in metadata.get_all("Requires-Dist", []):
         if "extra ==" not in requirement and ">=" not in requirement:

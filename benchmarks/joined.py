@@ -3,7 +3,8 @@
 ``python -m benchmarks.joined`` prints medians, in microseconds, for each database that is there:
 a signup that inserts a user and commits; what it adds to insert a ready row into the ledger's table
 by hand, and what ``track_conversion(..., session=)`` adds.
-``PARTNERSTACK_TEST_POSTGRESQL`` and ``PARTNERSTACK_TEST_MARIADB`` point at other servers.
+``--quick`` takes a few of each. ``PARTNERSTACK_TEST_POSTGRESQL`` and ``PARTNERSTACK_TEST_MARIADB``
+point at other servers.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from benchmarks.track import keys
 from flask_partnerstack import Conversion
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import track_conversion
-from flask_partnerstack.ledger import store
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.deliveries import digest_of
+from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import entries
 from tests.servers import SERVERS
 from tests.servers import Servers
@@ -39,7 +40,7 @@ from tests.servers import Servers
 ROUNDS, LOOPS = 41, 50
 
 
-def make_app(url: URL) -> tuple[Flask, Any]:
+def make_app(url: URL, folder: str) -> tuple[Flask, Any]:
     """Return an app with users in a database, and its ledger in there."""
     db: Any = SQLAlchemy()
 
@@ -50,7 +51,7 @@ def make_app(url: URL) -> tuple[Flask, Any]:
         name = db.Column(db.String(64), nullable=False)
 
     db.User = User
-    app = Flask("bench", instance_path=tempfile.mkdtemp())
+    app = Flask("bench", instance_path=folder)
     app.config.update(
         SQLALCHEMY_DATABASE_URI=url, PARTNERSTACK_TOKEN="token", PARTNERSTACK_ENGINE="none"
     )
@@ -75,7 +76,7 @@ def signing_up(db: Any, numbers: Iterator[str], also: Callable[[str], object]) -
 
 def by_hand(db: Any) -> Callable[[str], object]:
     """Return what inserts a row that is ready: what any second insert costs."""
-    row = store._new_row(Conversion.of(customer_key="k", xid="h8pb9E7TZK6YMO"), utcnow(), None)
+    row = new_row(Conversion.of(customer_key="k", xid="h8pb9E7TZK6YMO"), utcnow(), None)
 
     def insert(key: str) -> None:
         digest = digest_of(key)
@@ -91,9 +92,9 @@ def joined(db: Any) -> Callable[[str], object]:
     return lambda key: track_conversion(key, email="jo@example.com", name="Jo", session=db.session)
 
 
-def measure(name: str, url: URL) -> None:
+def measure(name: str, url: URL, folder: str) -> None:
     """Print one database's line."""
-    app, db = make_app(url)
+    app, db = make_app(url, folder)
     numbers = keys()
     headers = {"Cookie": COOKIE, "User-Agent": AGENT}
     with app.test_request_context("/signup", method="POST", headers=headers):
@@ -103,7 +104,7 @@ def measure(name: str, url: URL) -> None:
             "by hand": signing_up(db, numbers, by_hand(db)),
             "joined": signing_up(db, numbers, joined(db)),
         }
-        found = pairs.compare(variants, rounds=pairs.rounds(ROUNDS), loops=LOOPS)
+        found = pairs.compare(variants, rounds=pairs.rounds(ROUNDS), loops=pairs.loops(LOOPS))
         db.session.remove()
         db.engine.dispose()
     alone = found["alone"]
@@ -124,12 +125,12 @@ def main() -> None:
     logging.disable()
     print(pairs.machine())
     print(f"{'µs a signup':12} {'alone':>10} {'+ by hand':>10} {'+ tracked':>10}")
-    measure("sqlite", make_url(f"sqlite:///{tempfile.mkdtemp()}/app.db"))
-    measure("sqlite, WAL", wal(make_url(f"sqlite:///{tempfile.mkdtemp()}/app.db")))
-    with contextlib.closing(Servers()) as servers:
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Servers()) as servers:
+        measure("sqlite", make_url(f"sqlite:///{folder}/app.db"), folder)
+        measure("sqlite, WAL", wal(make_url(f"sqlite:///{folder}/wal.db")), folder)
         for kind in SERVERS:
             with contextlib.suppress(pytest.skip.Exception):
-                measure(kind, servers.empty(kind))
+                measure(kind, servers.empty(kind), folder)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,11 @@ def rounds(wanted: int) -> int:
     return 3 if "--quick" in sys.argv else wanted
 
 
+def loops(wanted: int) -> int:
+    """Return how often to act in a round: a few times with ``--quick``."""
+    return min(wanted, 10) if "--quick" in sys.argv else wanted
+
+
 def over(of: pyperf.Benchmark, base: pyperf.Benchmark) -> float:
     """Return the median of the differences, round by round, in microseconds."""
     pairs = zip(of.get_values(), base.get_values(), strict=True)

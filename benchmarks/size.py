@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.size`` prints, for SQLite and PostgreSQL, the medians in microseconds of
 recording, claiming and settling one entry, of an idle look at what is due, and their ratios.
-``--quick`` compares 1,000 with 20,000. ``PARTNERSTACK_TEST_POSTGRESQL`` points at another server.
+``--quick`` compares 1,000 with 20,000, in a few rounds. ``PARTNERSTACK_TEST_POSTGRESQL`` points at
+another server.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def compare(ledgers: Mapping[str, Ledger]) -> None:
     for number in range(pairs.rounds(ROUNDS) + 1):
         for name in names:
             for size, of in steps.items():
-                took = pairs.time_each(getattr(of, name), LOOPS)
+                took = pairs.time_each(getattr(of, name), pairs.loops(LOOPS))
                 if number > 0:  # the first is to warm up
                     values[name, size].append(took)
     small, large = steps

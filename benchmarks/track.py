@@ -19,9 +19,9 @@ from flask_partnerstack import Conversion
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import track_conversion
 from flask_partnerstack.ledger import Database
-from flask_partnerstack.ledger import store
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.connecting import transaction
+from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import entries
 
 ROUNDS, LOOPS = 41, 50
@@ -40,7 +40,7 @@ def bare_insert() -> pairs.Variant:
     with database.read():  # makes the tables
         pass
     conversion = Conversion.of(customer_key="k", xid="h8pb9E7TZK6YMO", user_agent=AGENT)
-    row = store._new_row(conversion, utcnow(), None)
+    row = new_row(conversion, utcnow(), None)
 
     def insert() -> None:
         key = next(numbers)

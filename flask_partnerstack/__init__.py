@@ -23,6 +23,8 @@ The house, from roof to ground. A file imports only from lower floors::
         a referred visitor became a customer
     referral | settings | backoff
         a click; the configuration; how long to wait
+    values
+        what a key of the configuration takes
     errors | forks
         every error; what must not cross a fork
 """

@@ -7,6 +7,7 @@
     ├── NotInitialized          the app was never given to PartnerStack.init_app
     ├── InvalidConversion       a field cannot be reported as it is
     ├── LedgerUnavailable       the ledger cannot be opened, read or written
+    ├── LedgerMoved             its entries went to another ledger, and are dealt with there
     ├── EntryNotFound           the ledger has no such entry
     ├── EntryClaimed            somebody is dealing with that entry just now
     ├── IllegalTransition       an entry cannot go from its state to that one
@@ -93,6 +94,21 @@ class LedgerUnavailable(PartnerStackError):
         super().__init__(f"The ledger at {ledger} cannot be used: {reason}")
         self.ledger = ledger
         self.reason = reason
+
+
+class LedgerMoved(PartnerStackError):
+    """The ledger's entries went to another one, and are dealt with there.
+
+    :param ledger: where the one lies that they left, without its password.
+    :param reason: where they went, and what takes along what came since.
+    :param wanted: what was done here, or was not, and is to be done there.
+    """
+
+    def __init__(self, ledger: str, reason: str, wanted: str) -> None:
+        super().__init__(f"The ledger at {ledger} was {reason}. {wanted}")
+        self.ledger = ledger
+        self.reason = reason
+        self.wanted = wanted
 
 
 class EntryNotFound(PartnerStackError, LookupError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import socket
 from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
@@ -75,6 +76,13 @@ class TravellingPartnerStack(PartnerStack):
 
     def make_transport(self, settings: Settings) -> Transport:
         return self._transport or super().make_transport(settings)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def run(app: Flask, *arguments: str, stdin: str | None = None) -> Result:

@@ -30,6 +30,7 @@ from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Entry
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Move
 from tests.kit import XID
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
@@ -351,6 +352,23 @@ def test_what_is_being_sent_is_not_erased(operator: Operator) -> None:
     answer = operator.order("erase", entry)
     assert answer.status_code == 409
     assert "Try again then" in answer.text
+
+
+def test_orders_in_a_ledger_that_was_moved(
+    operator: Operator, make_app: Callable[..., Flask]
+) -> None:
+    """A requeue is refused; who is erased is told to be in the new ledger as well."""
+    entry = operator.bury("acme")
+    new = get_state(make_app()).ledger
+    Move(operator.ledger, new).run()
+    answer = operator.order("requeue", entry)
+    assert (answer.status_code, "requeue there" in answer.text) == (409, True)
+    answer = operator.order("erase", entry)
+    assert (answer.status_code, "erase there as well" in answer.text) == (409, True)
+    assert (operator.ledger.find(entry.id).customer_key, new.get("acme").customer_key) == (
+        "",
+        "acme",
+    )
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
+from functools import wraps
 from typing import Any
 
 import click
@@ -49,10 +50,34 @@ def duration(text: str) -> timedelta:
 
 
 def choosing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose entries; :func:`chosen` reads them."""
+    """Add the options that choose entries; the command gets them as one filter, ``wanted``.
+
+    Below :func:`.in_app`: how long ago something was is asked of the app's clock.
+    """
+
+    @wraps(command)
+    def run(
+        *,
+        status: str | None,
+        partner: str | None,
+        customer: str,
+        since: datetime | timedelta | None,
+        until: datetime | timedelta | None,
+        **others: Any,
+    ) -> Any:
+        wanted = Filter(
+            status=Status(status) if status else None,
+            partner_key=partner,
+            search=customer,
+            since=_at(since),
+            until=_at(until),
+        )
+        return command(wanted=wanted, **others)
+
+    chosen: Callable[..., Any] = run
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        chosen = option(chosen)
+    return chosen
 
 
 _OPTIONS = (
@@ -72,23 +97,6 @@ _OPTIONS = (
     ),
     click.option("--until", type=moment_or_ago, metavar="WHEN", help="Recorded before then."),
 )
-
-
-def chosen(
-    status: str | None,
-    partner: str | None,
-    customer: str,
-    since: datetime | timedelta | None,
-    until: datetime | timedelta | None,
-) -> Filter:
-    """Return the filter that the options describe."""
-    return Filter(
-        status=Status(status) if status else None,
-        partner_key=partner,
-        search=customer,
-        since=_at(since),
-        until=_at(until),
-    )
 
 
 def _at(moment: datetime | timedelta | None) -> datetime | None:

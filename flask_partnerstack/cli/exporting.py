@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Callable
 from datetime import datetime
-from datetime import timedelta
 from typing import Any
 from typing import TextIO
 
@@ -14,8 +13,8 @@ import click
 
 from .._state import get_state
 from ..ledger import Entry
+from ..ledger import Filter
 from .choosing import choosing
-from .choosing import chosen
 from .group import in_app
 from .group import partnerstack
 from .output import CONVERSION_FIELDS
@@ -33,6 +32,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 @partnerstack.command("export")
+@in_app
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True
 )
@@ -44,23 +44,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
     help="A file, in the place of standard output.",
 )
 @choosing
-@in_app
-def export(
-    form: str,
-    output: TextIO,
-    status: str | None,
-    partner: str | None,
-    customer: str,
-    since: datetime | timedelta | None,
-    until: datetime | timedelta | None,
-) -> None:
+def export(form: str, output: TextIO, wanted: Filter) -> None:
     """Write entries with all that is reported of them, oldest first.
 
     E-mail addresses and names are in it. In CSV, a cell that a spreadsheet would take for a
     formula begins with an apostrophe; import takes it off again.
     """
     ledger = get_state().ledger
-    wanted = chosen(status, partner, customer, since, until)
     with LongWork("Exported", ledger.count(wanted)) as work:
         write = _WRITERS[form](output)
         for entry, conversion in ledger.stream(wanted):

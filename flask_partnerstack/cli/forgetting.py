@@ -62,6 +62,7 @@ def erase(customer_key: str, as_json: bool) -> None:
 
     Key, e-mail address, name, IP address, agent and stored answers, in the entry, its trail and
     the search. What is pending is not sent any more. PartnerStack's own record is not touched.
+    Exit code 1 in a ledger that was moved: erase where it went as well.
     """
     entry = get_state().ledger.erase(customer_key)
     if as_json:

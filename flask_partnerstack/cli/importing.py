@@ -27,6 +27,7 @@ from .output import say_json
 from .progress import LongWork
 from .recording import demand_enabled
 from .recording import record_quietly
+from .recording import say_where_moved
 
 #: The columns there may be; the first two there must be.
 COLUMNS = tuple(Conversion.__dataclass_fields__)
@@ -60,7 +61,7 @@ def import_customers(file: TextIO, commit: bool, delimiter: str, as_json: bool) 
     Columns: customer_key and xid, and as you have them partner_key, email, name, provider_key,
     origin, ip_address, user_agent, external_type, sub_ids and meta (these two as JSON). A customer
     who is in the ledger is left alone, so that it may be run twice. Exit code 1: there are rows
-    that cannot be recorded; each is named.
+    that cannot be recorded, and each is named; or the ledger was moved, and delivers nothing.
     """
     if len(delimiter) != 1:
         raise click.UsageError("--delimiter: expected one character.")
@@ -74,7 +75,8 @@ def import_customers(file: TextIO, commit: bool, delimiter: str, as_json: bool) 
             if work.stopped:
                 break
     _say(tally, commit=commit, as_json=as_json)
-    if tally.bad:
+    moved = say_where_moved()
+    if moved or tally.bad:
         raise click.exceptions.Exit(1)
 
 

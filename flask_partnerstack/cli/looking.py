@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from datetime import timedelta
 
 import click
 
 from .._state import get_state
 from ..ledger import Cause
 from ..ledger import Entry
+from ..ledger import Filter
 from ..ledger import Pause
 from .choosing import choosing
-from .choosing import chosen
 from .group import in_app
 from .group import partnerstack
 from .output import facts_of
@@ -66,21 +65,12 @@ def _say_pause(pause: Pause | None) -> None:
 
 
 @partnerstack.command("list")
+@in_app
 @choosing
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
-@in_app
-def list_entries(
-    status: str | None,
-    partner: str | None,
-    customer: str,
-    since: datetime | timedelta | None,
-    until: datetime | timedelta | None,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_entries(wanted: Filter, limit: int, as_json: bool) -> None:
     """List entries, newest first."""
-    wanted = chosen(status, partner, customer, since, until)
     entries = get_state().ledger.newest(wanted, limit=limit)
     if as_json:
         say_json([facts_of(entry) for entry in entries])

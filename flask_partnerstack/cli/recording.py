@@ -16,6 +16,7 @@ from .._state import this_app
 from ..conversion import masked
 from ..engines import NoEngine
 from ..errors import EntryNotFound
+from ..ledger import Cause
 from ..ledger import Entry
 from ..ledger import Status
 from ..referral import Referral
@@ -57,7 +58,7 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     """Record one conversion by hand, for a signup that was missed.
 
     Whoever delivers for the site delivers it. A second time does no harm: a customer key is
-    recorded once.
+    recorded once. Exit code 1: it is recorded, but will not be delivered, and why is said.
     """
     demand_enabled()
     known = _entry_of(customer_key)
@@ -66,7 +67,8 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
         say_json({**facts_of(entry), "new": known is None or known.status is Status.SKIPPED})
     else:
         click.echo(_told(entry, known))
-    if entry.status is Status.SKIPPED:
+    moved = say_where_moved()
+    if moved or entry.status is Status.SKIPPED:
         raise click.exceptions.Exit(1)
 
 
@@ -105,6 +107,16 @@ def demand_enabled() -> None:
     """Say it at once when nothing can be recorded."""
     if not get_state().settings.enabled:
         raise click.ClickException("PARTNERSTACK_ENABLED is False, so nothing is recorded.")
+
+
+def say_where_moved() -> bool:
+    """Say it when nothing is delivered from this ledger any more, and whether it is so."""
+    ledger = get_state().ledger
+    pause = ledger.outlook().pause
+    if pause is None or pause.cause is not Cause.MOVED:
+        return False
+    click.echo(f"Nothing is delivered from {ledger.location}: it was {pause.reason}.", err=True)
+    return True
 
 
 @contextmanager

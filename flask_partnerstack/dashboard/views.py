@@ -23,6 +23,7 @@ from .._state import this_app
 from ..errors import EntryClaimed
 from ..errors import EntryNotFound
 from ..errors import IllegalTransition
+from ..errors import LedgerMoved
 from ..errors import LedgerUnavailable
 from ..errors import PartnerStackError
 from ..ledger import Entry
@@ -166,7 +167,7 @@ def requeue(entry_id: int) -> ResponseReturnValue:
         if is_erased(entry):
             raise IllegalTransition("erased", Status.PENDING.value)
         state.ledger.requeue(entry.customer_key)
-    except IllegalTransition as e:
+    except (IllegalTransition, LedgerMoved) as e:
         return _refused(entry, e)
     state.engine.nudge()
     return _back_to(entry, "requeued")
@@ -175,13 +176,21 @@ def requeue(entry_id: int) -> ResponseReturnValue:
 def erase(entry_id: int) -> ResponseReturnValue:
     """Erase an entry's customer."""
     entry = _find(entry_id)
+    complaint: LedgerMoved | None = None
     try:
-        after = entry if is_erased(entry) else get_state().ledger.erase(entry.customer_key)
+        if not is_erased(entry):
+            get_state().ledger.erase(entry.customer_key)
     except EntryClaimed as e:
         return _refused(entry, e)
-    if entry.status is Status.PENDING and after.status is Status.SKIPPED:
+    except LedgerMoved as e:  # erased here all the same
+        complaint = e
+    _announce(entry, _find(entry_id))
+    return _back_to(entry, "erased") if complaint is None else _refused(entry, complaint)
+
+
+def _announce(before: Entry, after: Entry) -> None:
+    if before.status is Status.PENDING and after.status is Status.SKIPPED:
         signals.send(signals.conversion_skipped, this_app(), entry=after, reason=after.reason)
-    return _back_to(entry, "erased")
 
 
 def _back_to(entry: Entry, done: str) -> WerkzeugResponse:

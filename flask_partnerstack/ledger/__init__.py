@@ -22,6 +22,7 @@ from .place import Place as Place
 from .privacy import ERASED as ERASED
 from .privacy import NO_PAIR as NO_PAIR
 from .privacy import is_erased as is_erased
+from .recording import Recorded as Recorded
 from .reports import Day as Day
 from .reports import Filter as Filter
 from .reports import Page as Page
@@ -30,5 +31,4 @@ from .reports import Stretch as Stretch
 from .source import open_source as open_source
 from .storage import Storage as Storage
 from .store import Ledger as Ledger
-from .store import Recorded as Recorded
 from .tables import add_tables as add_tables

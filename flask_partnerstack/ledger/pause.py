@@ -193,6 +193,12 @@ def end_pause(conn: Connection, now: datetime) -> Pause | None:
     return pause
 
 
+def read_where_moved(conn: Connection) -> str | None:
+    """Return where the entries went, in a pause's words; ``None`` when they are here."""
+    pause = read_pause(conn)
+    return pause.reason if pause is not None and pause.cause is Cause.MOVED else None
+
+
 def read_resumed_at(conn: Connection) -> datetime | None:
     """Return when the last pause ended."""
     text = read_fact(conn, _RESUMED)

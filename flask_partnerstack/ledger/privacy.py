@@ -56,11 +56,17 @@ def erase(conn: Connection, digest: str, named: str, now: datetime) -> Entry:
     ).one_or_none()
     if row is None:
         raise EntryNotFound(named)
-    if row.lease is not None and row.due_at is not None and row.due_at > now:
+    if _is_claimed(row, now):
         raise EntryClaimed(row.id, row.due_at)
     conn.execute(entries.update().where(entries.c.id == row.id), _emptied(row, now))
     conn.execute(attempts.update().where(attempts.c.entry_id == row.id), {"answer": ""})
     return claims.fetch(conn, row.id)
+
+
+def _is_claimed(row: Row[Any], now: datetime) -> bool:
+    if row.lease is None or row.due_at is None or row.lease.startswith(claims.TAKEN):
+        return False  # what went to another ledger is dealt with there
+    return bool(row.due_at > now)
 
 
 def _emptied(row: Row[Any], now: datetime) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def read_page(
     after_id: int | None = None,
     limit: int = 50,
 ) -> Page:
-    """Return one page of entries, newest first; see :meth:`.store.Ledger.page`."""
+    """Return one page of entries, newest first; see :meth:`.reading.Reading.page`."""
     wanted = and_(True, *_conditions(status, partner_key, search))
     forward = after_id is None
     column = entries.c.id

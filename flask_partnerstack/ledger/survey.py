@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+from datetime import datetime
 from datetime import timedelta
 
 from sqlalchemy import func
@@ -11,8 +12,10 @@ from sqlalchemy import select
 
 from ..conversion import Conversion
 from . import claims
+from . import reports
 from .deliveries import Deliveries
 from .entry import Entry
+from .entry import Status
 from .entry import read_payload
 from .reports import Filter
 from .tables import entries
@@ -79,6 +82,42 @@ class Survey(Deliveries):
         """Return how far the database's clock is ahead of ours; nothing where it has none."""
         before = self._clock()
         return self.now() - before
+
+    def days(self, last: timedelta) -> list[reports.Day]:
+        """Return how many conversions were recorded on each of the last days, oldest first."""
+        with self._database.read() as conn:
+            now = self.now_in(conn)
+            return reports.read_days(conn, now - last, now)
+
+    def partners(self, last: timedelta, *, limit: int = 10) -> list[reports.PartnerShare]:
+        """Return the partners who brought most in the last days, the busiest first."""
+        with self._database.read() as conn:
+            return reports.read_partners(conn, self.now_in(conn) - last, limit)
+
+    def stretch(self, after: int, *, lag: timedelta, steps: Sequence[float]) -> reports.Stretch:
+        """Return what happened at attempts since the line ``after`` of all trails.
+
+        :param lag: leave out what is newer than that: another process may be writing before it.
+        :param steps: seconds from a signup to its delivery, by which those are sorted.
+        """
+        with self._database.read() as conn:
+            return reports.read_stretch(conn, after, self.now_in(conn) - lag, steps)
+
+    def counts(self) -> dict[Status, int]:
+        """Return how many entries are in each state. They add up to the conversions recorded."""
+        counted = select(entries.c.status, func.count()).group_by(entries.c.status)
+        with self._database.read() as conn:
+            found = {Status(row[0]): row[1] for row in conn.execute(counted)}
+        return {status: found.get(status, 0) for status in Status}
+
+    def oldest_pending(self) -> datetime | None:
+        """Return when the oldest entry that waits for its delivery was recorded."""
+        oldest = select(func.min(entries.c.recorded_at)).where(
+            entries.c.status == Status.PENDING.value
+        )
+        with self._database.read() as conn:
+            found: datetime | None = conn.scalar(oldest)
+        return found
 
 
 def _with_conversion(entry: Entry, payload: str) -> tuple[Entry, Conversion]:

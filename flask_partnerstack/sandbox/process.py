@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from http.client import HTTPConnection
@@ -16,14 +15,11 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO
 from typing import Any
-from urllib.parse import quote
-from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
+from .asked import AskedSandbox
 from .loopback import require_loopback
 from .settings import SandboxSettings
-
-Documents = list[dict[str, Any]]
 
 #: The folder that holds the package, so that the process finds the same code as we did.
 _IMPORT_ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +29,7 @@ class SandboxError(RuntimeError):
     """When the sandbox's process did not start, or is not running."""
 
 
-class SandboxProcess:
+class SandboxProcess(AskedSandbox):
     """A running sandbox; as a context manager it is stopped, whatever happens.
 
     ::
@@ -81,31 +77,9 @@ class SandboxProcess:
         return self._url
 
     @property
-    def conversion_url(self) -> str:
-        """Where conversions are posted."""
-        return f"{self.url}/conversion/xid"
-
-    @property
-    def api_url(self) -> str:
-        """The value of ``PARTNERSTACK_API_URL``: a customer is at ``/api/v2/customers/<key>``."""
-        return self.url
-
-    @property
     def running(self) -> bool:
         """Whether its process is there."""
         return self._process is not None and self._process.poll() is None
-
-    def link(
-        self, partner: str, landing: str | None = None, version: int = 2, **parameters: str
-    ) -> str:
-        """A partner link; visiting it makes a click.
-
-        :param landing: where it leads, if not where the settings say.
-        :param version: 2, or 1 for links of the old kind.
-        :param parameters: what the partner appended, ``sid`` for example.
-        """
-        query = {"v": str(version), **({"to": landing} if landing else {}), **parameters}
-        return f"{self.url}/l/{quote(partner, safe='')}?{urlencode(query)}"
 
     def follow(self, link: str) -> str:
         """Make the click of a partner link; return the landing URL that it leads to."""
@@ -120,53 +94,6 @@ class SandboxProcess:
         if response.status != 302:
             raise ValueError(json.loads(answer)["message"])
         return response.headers["Location"]
-
-    def received(self) -> Documents:
-        """Every request to the conversion endpoint and what was answered, oldest first."""
-        return self._list("received")
-
-    def customers(self) -> Documents:
-        """Every customer that an accepted conversion made, oldest first."""
-        return self._list("customers")
-
-    def clicks(self) -> Documents:
-        """Every click, oldest first."""
-        return self._list("clicks")
-
-    def lookups(self) -> Documents:
-        """Every request to REST v2 for a customer since the start, oldest first."""
-        return self._list("lookups")
-
-    def faults(self) -> dict[str, Documents]:
-        """The faults that are on, by target."""
-        faults: dict[str, Documents] = self._ask("GET", "/_sandbox/faults")
-        return faults
-
-    def fault(self, *, on: str = "conversion", **fields: object) -> None:
-        """Let one thing go wrong, in place of what went wrong on this target before.
-
-        :param on: ``"conversion"``, or ``"api"`` for REST v2.
-        :param fields: those of :class:`Fault`, in their JSON form.
-        :raises ValueError: when a field makes no sense; the message names it.
-        """
-        self.script(fields, on=on)
-
-    def script(self, *faults: Mapping[str, object], on: str = "conversion") -> None:
-        """Let one thing after the other go wrong: of the faults given, the first that fits strikes.
-
-        Give each a ``times``, so that it makes room for the next.
-
-        :raises ValueError: when a field makes no sense; the message names it.
-        """
-        self._ask("PUT", "/_sandbox/faults", {on: faults})
-
-    def clear_faults(self) -> None:
-        """Let all be well; whoever hangs in a fault is let go."""
-        self._ask("DELETE", "/_sandbox/faults")
-
-    def clear(self) -> None:
-        """Forget clicks, requests and customers; faults stay."""
-        self._ask("POST", "/_sandbox/clear")
 
     def start(self) -> None:
         """Start it; one that runs stays as it is."""
@@ -236,10 +163,6 @@ class SandboxProcess:
         for stream in (process.stdin, process.stdout):
             _opened(stream).close()
         self._process = None
-
-    def _list(self, name: str) -> Documents:
-        documents: Documents = self._ask("GET", f"/_sandbox/{name}")
-        return documents
 
     def _connect(self) -> HTTPConnection:
         # http.client, because it has never heard of the environment's proxies.

@@ -19,6 +19,7 @@ from ..errors import EntryNotFound
 from ..ledger import Entry
 from ..ledger import Place
 from ..sandbox import SandboxSettings
+from ..sandbox.asked import Documents
 from ..settings import Settings
 from ..wire import Transport
 from .asserting import check_fields
@@ -28,7 +29,6 @@ from .asserting import too_many
 from .client import ReferredClient
 from .client import referred_client
 from .clock import FrozenClock
-from .fake import Documents
 from .fake import FakePartnerStack
 
 

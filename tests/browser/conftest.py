@@ -30,6 +30,7 @@ from tests.browser.visitor import Sandbox
 from tests.browser.visitor import Visitor
 from tests.kit import Clock
 from tests.kit import TravellingPartnerStack
+from tests.kit import free_port
 
 #: How long a server may take to listen, in seconds; nothing is asserted of it.
 PATIENCE = 60.0
@@ -249,12 +250,6 @@ def cached(tmp_path: Path) -> Iterator[Callable[[Site], Site]]:
             return Site(site.app, site.partnerstack, port)
 
         yield cache
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def await_port(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -45,20 +45,14 @@ from tests.e2e.conftest import open_site as open_site
 from tests.e2e.conftest import sandbox as sandbox
 from tests.e2e.conftest import visit as visit
 from tests.kit import LANDING
+from tests.kit import free_port
 from tests.logwatch import LogWatch
+from tests.wire.conftest import plain_environment as plain_environment
 
 T = TypeVar("T")
 Eventually = Callable[[Callable[[], bool]], None]
 OpenSite = Callable[..., Site]
 Visit = Callable[[Site, str], Visitor]
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no proxy or CA bundle of this machine have a say."""
-    for name in list(os.environ):
-        if name.lower().endswith(("_proxy", "_ca_bundle")) or name == "NETRC":
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -235,7 +229,7 @@ class Server(Site):
     def __init__(self, command: list[str], instance: Path, **environment: str) -> None:
         self.instance = instance
         self.log = instance.parent / "server.log"
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -266,12 +260,6 @@ class Server(Site):
                 return
             assert self._process.poll() is None, self.log.read_text()
             time.sleep(0.02)  # another process's doing: there is nothing to be woken by
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.dispatcher import Dispatcher
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import Judgement
+from flask_partnerstack.errors import LedgerMoved
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Cause
@@ -455,6 +456,38 @@ def test_the_old_ledger_delivers_nothing_for_ever(
     assert transport.requests == []
     (message,) = caplog.messages
     assert f"moved to {new.location}" in message
+
+
+def test_a_requeue_in_the_old_ledger_is_refused(
+    old: Ledger, any_new: Ledger, conversion: Make
+) -> None:
+    """It would change nothing: the entry's new ledger never hears of it."""
+    old.record(conversion("acme"))
+    old.bury(claimed(old), reason="rejected", attempt=REFUSED)
+    Move(old, any_new).run()
+    for requeue in (lambda: old.requeue("acme"), lambda: old.requeue_all()):
+        with pytest.raises(LedgerMoved) as caught:
+            requeue()
+        assert (caught.value.ledger, any_new.location in caught.value.reason) == (
+            old.location,
+            True,
+        )
+    assert old.get("acme").status is Status.DEAD
+
+
+@pytest.mark.parametrize("befall", [settle, postpone], ids=["delivered", "due later"])
+def test_an_erasure_in_the_old_ledger_is_no_whole_one(
+    old: Ledger, any_new: Ledger, conversion: Make, befall: Callable[[Ledger], None]
+) -> None:
+    """What is there is erased, and whoever asked is told to erase in the new one, too."""
+    old.record(conversion("acme", email="jo@acme.com"))
+    befall(old)
+    Move(old, any_new).run()
+    with pytest.raises(LedgerMoved, match="erased here only"):
+        old.erase("acme")
+    assert old.get("acme").customer_key == ""
+    assert Move(old, any_new).run().copied == 0
+    assert any_new.erase("acme").customer_key == ""
 
 
 def test_no_other_pause_begins_or_ends_in_the_old_ledger(old: Ledger, new: Ledger) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tests.kit import free_port
+
 PATIENCE = 300.0  # a RabbitMQ on a busy machine takes a minute to start
 
 #: The commands that start them, and the environment variables that name others.
@@ -129,9 +131,3 @@ def found(variable: str, default: str) -> str:
     if command is None:
         raise Absent(f"no command {os.environ.get(variable, default)} ({variable})")
     return command
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port

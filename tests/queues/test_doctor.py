@@ -13,11 +13,11 @@ from flask import Flask
 from flask_partnerstack.doctor import Finding
 from flask_partnerstack.doctor import engine
 from flask_partnerstack.doctor import examine
+from tests.kit import free_port
 from tests.queues.brokers import Broker
 from tests.queues.brokers import RabbitBroker
 from tests.queues.brokers import RedisBroker
 from tests.queues.brokers import SilentBroker
-from tests.queues.brokers import free_port
 from tests.queues.celery_app import celery_init_app
 from tests.queues.conftest import Eventually
 from tests.queues.conftest import Start

@@ -13,11 +13,11 @@ from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.sandbox import SandboxProcess
 from tests.kit import LANDING
+from tests.kit import free_port
 from tests.queues.brokers import Broker
 from tests.queues.brokers import RabbitBroker
 from tests.queues.brokers import RedisBroker
 from tests.queues.brokers import SilentBroker
-from tests.queues.brokers import free_port
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site

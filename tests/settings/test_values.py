@@ -1,86 +1,22 @@
-"""Settings: every key, its default, what it takes, and what is said of a value it cannot take."""
+"""Values: what each key takes, and what is said of a value that it cannot take."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import FrozenInstanceError
-from dataclasses import fields
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_partnerstack.errors import ConfigurationError
-from flask_partnerstack.settings import Settings
 from flask_partnerstack.settings import is_loopback
-
-DEFAULTS: dict[str, Any] = {
-    "TOKEN": None,
-    "PUBLIC_KEY": None,
-    "SECRET_KEY": None,
-    "ENABLED": True,
-    "CONVERSION_URL": "https://partnerlinks.io/conversion/xid",
-    "API_URL": "https://api.partnerstack.com",
-    "TIMEOUT": (3.05, 10.0),
-    "LEDGER_URL": None,
-    "ENGINE": "thread",
-    "CONCURRENCY": 4,
-    "ATTRIBUTION": "last",
-    "ATTRIBUTION_WINDOW": timedelta(days=90),
-    "COOKIE_NAME": "partnerstack_referral",
-    "COOKIE_DOMAIN": None,
-    "COOKIE_PATH": "/",
-    "COOKIE_SAMESITE": "Lax",
-    "COOKIE_SECURE": None,
-    "XID_PARAMS": ("ps_xid", "gsxid"),
-    "PARTNER_KEY_PARAMS": ("ps_partner_key", "gspk"),
-    "SEND_IP": True,
-    "SEND_USER_AGENT": True,
-    "SEND_EMAIL": True,
-    "SEND_NAME": True,
-    "STATUS_POLICY": {},
-    "GIVE_UP_AFTER": timedelta(days=30),
-    "VERIFY_AFTER": timedelta(minutes=15),
-    "LEASE": timedelta(minutes=2),
-    "SCRIPT_URL": "https://js.partnerstack.com/v1/",
-    "CAPTURE_PATH": "/_partnerstack/click",
-    "RETENTION": None,
-}
-KEYS = [field.name.upper() for field in fields(Settings)]
-SECRET = "Vq7ZpTn3Wc9LrXk2"
-
-
-def read(**config: object) -> Settings:
-    return Settings.from_mapping({f"PARTNERSTACK_{key}": value for key, value in config.items()})
-
-
-def refused(key: str, value: object, **config: object) -> str:
-    """Return what is said of a bad value, having seen that it names the key as typed."""
-    with pytest.raises(ConfigurationError, match=f"^PARTNERSTACK_{key}: ") as caught:
-        read(**{key: value}, **config)
-    return caught.value.expected
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_default(key: str) -> None:
-    """Each key has the documented default, when it is not in the configuration."""
-    assert getattr(read(), key.lower()) == DEFAULTS[key]
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_default_is_a_good_value(key: str) -> None:
-    """A default may be written out; nothing changes."""
-    assert read(**{key: DEFAULTS[key]}) == read()
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_meaning(key: str) -> None:
-    """Each key says what it means, in a sentence."""
-    meanings = {field.name.upper(): field.metadata["meaning"] for field in fields(Settings)}
-    assert meanings[key].endswith(".")
+from tests.settings.reading import DEFAULTS
+from tests.settings.reading import KEYS
+from tests.settings.reading import SECRET
+from tests.settings.reading import read
+from tests.settings.reading import refused
 
 
 @pytest.mark.parametrize(
@@ -172,24 +108,6 @@ def test_keys_in_each_others_place() -> None:
     """The halves of the pair in each other's place are noticed."""
     assert "expected the key with pk_" in refused("PUBLIC_KEY", "sk_a", SECRET_KEY="sk_b")
     assert "expected the key with sk_" in refused("SECRET_KEY", "pk_a", PUBLIC_KEY="pk_b")
-
-
-def test_half_a_pair() -> None:
-    """The secret half alone names the other, which is missing."""
-    with pytest.raises(ConfigurationError, match=r"^PARTNERSTACK_PUBLIC_KEY: expected both halves"):
-        read(SECRET_KEY="sk_a")
-
-
-def test_public_half_is_enough_for_the_snippet(caplog: pytest.LogCaptureFixture) -> None:
-    """The public half alone is taken, and it is said that nothing is verified then."""
-    assert not read(PUBLIC_KEY="pk_a").verifies
-    assert "nothing is verified" in caplog.text
-
-
-def test_verifies() -> None:
-    """Both halves of the pair switch verification on."""
-    assert read(PUBLIC_KEY="pk_a", SECRET_KEY="sk_a").verifies
-    assert not read().verifies
 
 
 @pytest.mark.parametrize("key", URLS)
@@ -317,12 +235,6 @@ def test_bad_capture_path(value: str) -> None:
     assert refused("CAPTURE_PATH", value).startswith("expected a path that starts with /")
 
 
-def test_insecure_cross_site_cookie() -> None:
-    """SameSite=None without Secure, which browsers refuse, is refused."""
-    assert "browsers refuse it" in refused("COOKIE_SECURE", False, COOKIE_SAMESITE="None")
-    assert read(COOKIE_SAMESITE="None").cookie_secure is None
-
-
 @pytest.mark.parametrize(
     "value", [None, "404", ["retry"], {"404": "retry"}, {True: "retry"}, {99: "retry"}, {600: ""}]
 )
@@ -336,21 +248,6 @@ def test_bad_verdict() -> None:
     """A verdict is one of four, and the error names its status."""
     with pytest.raises(ConfigurationError, match=r"^PARTNERSTACK_STATUS_POLICY\[404\]: .*'reject'"):
         read(STATUS_POLICY={404: "ignore"})
-
-
-# --- secrets ------------------------------------------------------------------------------------
-
-
-def test_secrets_are_not_shown() -> None:
-    """The token, the key pair and the ledger's password are in no repr."""
-    settings = read(
-        TOKEN=f"{SECRET}1",
-        PUBLIC_KEY=f"pk_{SECRET}2",
-        SECRET_KEY=f"sk_{SECRET}3",
-        LEDGER_URL=f"postgresql://user:{SECRET}4@db/app",
-    )
-    assert SECRET not in f"{settings} {settings!r}"
-    assert settings.token == f"{SECRET}1"
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -371,49 +268,6 @@ def test_mistaken_secret_is_not_told(key: str, secret: str) -> None:
 def test_harmless_value_is_told(value: object) -> None:
     """A word, a number or nothing is told as it was, so that it can be found."""
     assert refused("ENGINE", value).endswith(f"got {value!r}.")
-
-
-# --- keys ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [("TOKN", "TOKEN"), ("XID_PARAM", "XID_PARAMS"), ("COOKIE_SAMSITE", "COOKIE_SAMESITE")],
-)
-def test_mistyped_key(typed: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A key that nothing reads is warned of, with the one that was probably meant."""
-    read(**{typed: SECRET})
-    [record] = caplog.records
-    assert record.getMessage() == (
-        f"PARTNERSTACK_{typed} is not a key that Flask-PartnerStack reads. "
-        f"Did you mean PARTNERSTACK_{meant}?"
-    )
-
-
-def test_unknown_key(caplog: pytest.LogCaptureFixture) -> None:
-    """A key like no other is warned of without a guess."""
-    read(ZZZ=1)
-    assert caplog.messages == ["PARTNERSTACK_ZZZ is not a key that Flask-PartnerStack reads."]
-
-
-def test_other_peoples_keys(caplog: pytest.LogCaptureFixture) -> None:
-    """What does not start with our prefix is not ours."""
-    config: dict[Any, Any] = {"TOKEN": 1, "MYPARTNERSTACK_TOKEN": 1, 7: 1}
-    assert Settings.from_mapping(config) == Settings()
-    assert caplog.records == []
-
-
-def test_frozen() -> None:
-    """Settings never change, and hold nothing that does."""
-    policy = {404: "retry"}
-    settings = read(STATUS_POLICY=policy, XID_PARAMS=["a"])
-    policy[500] = "accept"
-    assert settings.status_policy == {404: "retry"}
-    assert settings.xid_params == ("a",)
-    with pytest.raises(FrozenInstanceError):
-        settings.token = "other"  # type: ignore[misc]  # that is the point
-    with pytest.raises(TypeError):
-        settings.status_policy[500] = "accept"  # type: ignore[index]  # likewise
 
 
 @pytest.mark.parametrize(

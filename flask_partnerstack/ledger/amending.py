@@ -1,0 +1,154 @@
+"""``Amending``: the part of the ledger that a person works with. Requeue, erase, prune."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ..errors import EntryNotFound
+from ..errors import IllegalTransition
+from ..errors import LedgerMoved
+from . import claims
+from . import privacy
+from .deliveries import Deliveries
+from .deliveries import digest_of
+from .entry import Entry
+from .entry import Status
+from .entry import check_transition
+from .facts import hold_facts
+from .pause import read_where_moved
+from .reading import find_customer
+from .tables import entries
+
+_NOT_SENT = "Nothing is sent from here: requeue there."
+_ERASED_HERE = "The customer is erased here only. Expected: erase there as well."
+_NEVER_HERE = "The customer is not in here. Expected: erase there."
+
+
+class Amending(Deliveries):
+    """Changes what was recorded, as a person says."""
+
+    def requeue(self, customer_key: str) -> Entry:
+        """Make a dead, skipped or parked entry due now.
+
+        :raises LedgerMoved: the entries went to another ledger, and nothing is sent from here.
+        :raises EntryNotFound: there is none with that key.
+        :raises IllegalTransition: it was delivered, and must never be sent again; or erased, and
+            cannot be.
+        """
+        with self._database.write() as conn:
+            self._check_here(conn)
+            entry = find_customer(conn, customer_key)
+            if privacy.is_erased(entry):
+                raise IllegalTransition(privacy.ERASED, Status.PENDING.value)
+            check_transition(entry.status, Status.PENDING)
+            wanted = entries.c.id == entry.id
+            conn.execute(entries.update().where(wanted), _requeued(self.now_in(conn)))
+            return claims.fetch(conn, entry.id)
+
+    def requeue_all(
+        self,
+        *,
+        status: Status = Status.DEAD,
+        partner_key: str | None = None,
+        reason: str | None = None,
+    ) -> int:
+        """Make every dead (or skipped, or parked) entry due now; return how many.
+
+        :param status: ``pending`` means those that are parked.
+        :param partner_key: only this partner's.
+        :param reason: only those whose reason contains this text.
+        :raises LedgerMoved: the entries went to another ledger, and nothing is sent from here.
+        :raises IllegalTransition: for delivered or verified ones.
+        """
+        check_transition(status, Status.PENDING)
+        wanted = entries.update().where(entries.c.status == status.value)
+        wanted = wanted.where(entries.c.customer_key != "")  # erased: there is nobody to send
+        if status is Status.PENDING:
+            wanted = wanted.where(entries.c.due_at.is_(None))
+        if partner_key is not None:
+            wanted = wanted.where(entries.c.partner_key == partner_key)
+        if reason is not None:
+            wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
+        with self._database.write() as conn:
+            self._check_here(conn)
+            return conn.execute(wanted, _requeued(self.now_in(conn))).rowcount
+
+    def _check_here(self, conn: Connection) -> None:
+        """Refuse what would change nothing; a move that begins just now takes it along."""
+        hold_facts(conn)
+        moved = read_where_moved(conn)
+        if moved is not None:
+            raise LedgerMoved(self._database.location, moved, _NOT_SENT)
+
+    def erase(self, customer_key: str) -> Entry:
+        """Empty what is known of a customer, and return what is left of the entry.
+
+        Key, e-mail, name, IP address, agent and stored answers are gone for good; the digest of
+        the key stays, so that nobody is credited twice, and so do the click, the partner and the
+        times. One that is pending becomes skipped ("erased"), one that is delivered is not
+        looked up any more. A signup of the same customer later is recorded like a new one where
+        this one was skipped, and is this one, credited already, where it was taken.
+
+        :raises EntryNotFound: there is none with that key.
+        :raises EntryClaimed: somebody is dealing with it just now, and may be sending it.
+        :raises LedgerMoved: the entries went to another ledger. What is here is erased all the
+            same, but is to be erased there as well.
+        """
+        with self._database.write() as conn:
+            self._database.overwrite_what_is_deleted(conn)
+            hold_facts(conn)
+            moved = read_where_moved(conn)
+            erased = self._erased_in(conn, customer_key, moved)
+        self._database.forget_old_pages()
+        if moved is not None:
+            raise LedgerMoved(self._database.location, moved, _ERASED_HERE)
+        return erased
+
+    def _erased_in(self, conn: Connection, customer_key: str, moved: str | None) -> Entry:
+        named = f"for the customer key {customer_key!r}"
+        try:
+            return privacy.erase(conn, digest_of(customer_key), named, self.now_in(conn))
+        except EntryNotFound as e:
+            if moved is None:
+                raise
+            raise LedgerMoved(self._database.location, moved, _NEVER_HERE) from e
+
+    def prune(self, older_than: timedelta, *, limit: int = 500) -> int:
+        """Remove the personal data of up to ``limit`` entries; return how many had any.
+
+        Those that were settled so long ago, and of which nothing more is expected: one that waits
+        to be looked up is left alone, while there is a key pair. E-mail address, name, IP address,
+        agent, custom fields and stored answers are gone for good, and so is a customer key that is
+        an e-mail address. Any other key, the click, the partner, state and times stay.
+        """
+        with self._database.read() as conn:
+            before = self.now_in(conn) - older_than
+            found = privacy.find_prunable(conn, before, limit)
+        if not found:
+            return 0
+        with self._database.write() as conn:
+            self._database.overwrite_what_is_deleted(conn)
+            count = privacy.prune(conn, found, before)
+        self._database.forget_old_pages()
+        return count
+
+    def prunable(self, older_than: timedelta) -> int:
+        """Return how many entries :meth:`prune` would find."""
+        with self._database.read() as conn:
+            return privacy.count_prunable(conn, self.now_in(conn) - older_than)
+
+
+def _requeued(now: datetime) -> dict[str, Any]:
+    # Its count of unclear answers stays: they are why it is looked up before it is sent again.
+    return {
+        "status": Status.PENDING.value,
+        "reason": None,
+        "due_at": now,
+        "scheduled_at": now,
+        "settled_at": None,
+        "first_attempt_at": None,
+    }

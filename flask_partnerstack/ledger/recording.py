@@ -1,0 +1,193 @@
+"""``Recording``: the part of the ledger that a signup works with. One insert, one unique key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+
+from ..conversion import Conversion
+from ..errors import InvalidConversion
+from . import claims
+from .deliveries import Deliveries
+from .deliveries import digest_of
+from .entry import Entry
+from .entry import Status
+from .inserting import insert
+from .reports import searchable
+from .tables import entries
+
+if TYPE_CHECKING:
+    from .joined import Joinable
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What came of recording a conversion.
+
+    :param new: ``False`` when the customer key had an entry already, which is left as it was.
+    """
+
+    entry: Entry
+    new: bool
+
+
+class Recording(Deliveries):
+    """Writes conversions down."""
+
+    def record(
+        self, conversion: Conversion, *, reason: str | None = None, skipped: bool = False
+    ) -> Recorded:
+        """Write ``conversion`` down durably, to be delivered.
+
+        One customer key has one entry for ever: a second call returns the first entry, unchanged,
+        but for a skipped one, which becomes pending.
+
+        :param reason: why it will not be delivered just now, when that is known already.
+        :param skipped: it is never to be sent, for that reason.
+        :raises LedgerUnavailable: when it could not be written.
+        """
+        now = self._clock()
+        values = new_row(conversion, now, reason, skipped=skipped)
+        try:
+            with self._database.write() as conn:
+                entry_id = insert(conn, values)
+            return Recorded(_entry_from(values, entry_id), new=True)
+        except IntegrityError:
+            return self._recorded_before(values)
+
+    def _recorded_before(self, values: Mapping[str, Any]) -> Recorded:
+        with self._database.write() as conn:
+            return _found_or_revived(conn, values)
+
+    def record_in(
+        self,
+        session: Joinable,
+        conversion: Conversion,
+        *,
+        reason: str | None = None,
+        skipped: bool = False,
+        then: Callable[[Recorded], object] = lambda _recorded: None,
+    ) -> Recorded:
+        """Write ``conversion`` down in the caller's transaction: both are committed, or neither.
+
+        :param session: a SQLAlchemy ``Session``, ``scoped_session`` or ``Connection``.
+        :param then: called once the outermost transaction is committed, when the entry is new.
+        :raises InvalidConversion: ``session`` cannot be joined, or leads to another database.
+        :raises LedgerUnavailable: the ledger's tables are not there.
+        :raises sqlalchemy.exc.DBAPIError: whatever the database says, unchanged: a deadlock, or
+            a serialization failure, is to be tried again by whoever began the transaction.
+        """
+        from . import joined  # brings the ORM, which nobody else needs
+
+        conn = self.join(session)
+        self._database.check(conn)
+        values = new_row(conversion, self._clock(), reason, skipped=skipped)
+        recorded = _insert_or_find(conn, values)
+        if recorded.new:
+            joined.when_committed(session, conn, recorded.entry.id, partial(then, recorded))
+        return recorded
+
+    def join(self, session: Joinable) -> Connection:
+        """Return the connection of the caller's transaction. Writes nothing.
+
+        :raises InvalidConversion: ``session`` cannot be joined, or leads to another database.
+        """
+        from . import joined
+
+        conn = joined.connection_of(session)
+        if not self._database.holds(conn):
+            raise InvalidConversion("session", self._elsewhere(conn))
+        return conn
+
+    def _elsewhere(self, conn: Connection) -> str:
+        here = self._database.location
+        theirs = conn.engine.url.render_as_string(hide_password=True)
+        return (
+            f"it leads to {theirs}, but the ledger is {here}, and nobody would deliver "
+            "from there. Give PartnerStack your db object (db=db), or set PARTNERSTACK_LEDGER_URL "
+            "to the app's database."
+        )
+
+
+_INSERT_OR_NOT = (
+    postgresql.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.customer_digest])
+).returning(entries.c.id)
+_OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
+
+
+def _insert_or_find(conn: Connection, values: Mapping[str, Any]) -> Recorded:
+    """Insert an entry, or return the one that its customer key has; the transaction goes on."""
+    entry_id = _insert_if_new(conn, values)
+    if entry_id is None:
+        return _found_or_revived(conn, values)
+    return Recorded(_entry_from(values, entry_id), new=True)
+
+
+def _insert_if_new(conn: Connection, values: Mapping[str, Any]) -> int | None:
+    if conn.dialect.name == "postgresql":
+        # There a broken constraint ends the whole transaction.
+        found: int | None = conn.scalar(_INSERT_OR_NOT, values)
+        return found
+    try:
+        return insert(conn, values)
+    except IntegrityError:  # of the statement alone
+        return None
+
+
+def _found_or_revived(conn: Connection, values: Mapping[str, Any]) -> Recorded:
+    """Return the entry that a customer key has; a skipped one becomes pending.
+
+    A locking read, which sees what is committed by now whatever the transaction's snapshot is.
+    """
+    wanted = entries.c.customer_digest == values["customer_digest"]
+    found = select(entries).where(wanted).with_for_update(read=True)
+    entry = claims.entry_of(conn.execute(found).one())
+    if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
+        return Recorded(entry, new=False)
+    # What may have been taken before it was skipped still may have been.
+    anew = {name: value for name, value in values.items() if name not in _OF_ATTEMPTS}
+    conn.execute(entries.update().where(entries.c.id == entry.id), anew)
+    return Recorded(claims.fetch(conn, entry.id), new=True)
+
+
+def new_row(
+    conversion: Conversion, now: datetime, reason: str | None, *, skipped: bool = False
+) -> dict[str, Any]:
+    """Return the row of an entry as it is recorded."""
+    return {
+        "customer_digest": digest_of(conversion.customer_key),
+        "customer_key": conversion.customer_key,
+        "xid": conversion.xid,
+        "partner_key": conversion.partner_key,
+        "status": (Status.SKIPPED if skipped else Status.PENDING).value,
+        "reason": reason,
+        "test": None,
+        "attempts": 0,
+        "unclear": 0,
+        "missing": 0,
+        "recorded_at": now,
+        "first_attempt_at": None,
+        "attempted_at": None,
+        "sending_at": None,
+        "due_at": None if skipped else now,
+        "scheduled_at": now,
+        "settled_at": now if skipped else None,
+        "lease": None,
+        "payload": conversion.dumps(),
+        "search": searchable(conversion),
+    }
+
+
+def _entry_from(values: Mapping[str, Any], entry_id: int) -> Entry:
+    wanted = {name: values[name] for name in Entry.__dataclass_fields__ if name != "id"}
+    return Entry(id=entry_id, **{**wanted, "status": Status(values["status"])})
