@@ -63,7 +63,7 @@ class RestartedServer:
         raise NotImplementedError
 
     def restart(self, *, gently: bool) -> None:
-        """Restart it: after it has ended every connection in order, or as after a power cut."""
+        """Restart it: after it has ended every connection in order, or at once, with none told."""
         raise NotImplementedError
 
     def stop(self) -> None:

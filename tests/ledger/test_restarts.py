@@ -30,7 +30,7 @@ from tests.ledger.restarted import RestartedServer
 Make = Callable[..., Conversion]
 
 TAKEN = Attempt(judged=Judgement.ACCEPTED, reason="HTTP 200", status=200, answer="{}")
-GENTLY = pytest.mark.parametrize("gently", [True, False], ids=["in order", "as by a power cut"])
+GENTLY = pytest.mark.parametrize("gently", [True, False], ids=["in order", "at once"])
 names = (f"ledger{number}" for number in itertools.count())
 
 
