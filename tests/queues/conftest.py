@@ -40,6 +40,8 @@ Eventually = Callable[[Callable[[], bool]], None]
 Start = Callable[[type[Broker]], Broker]
 
 #: Every moment that the ledger keeps.
+#: More than a day: the third cut-off entry in a row that nobody finds waits for one.
+MOST_HOURS = 32
 MOMENTS = {
     "partnerstack_entry": (
         *("recorded_at", "first_attempt_at", "attempted_at", "sending_at"),
@@ -129,7 +131,7 @@ def settle_all(
     """
 
     def settle_all() -> Counter[Status]:
-        for _ in range(8):
+        for _ in range(MOST_HOURS):
             pass_an_hour()
             while left := unsettled():
                 eventually(partial(_is_less, unsettled, left))
