@@ -39,9 +39,9 @@ from tests.servers import absent
 Eventually = Callable[[Callable[[], bool]], None]
 Start = Callable[[type[Broker]], Broker]
 
-#: Every moment that the ledger keeps.
 #: More than a day: the third cut-off entry in a row that nobody finds waits for one.
 MOST_HOURS = 32
+#: Every moment that the ledger keeps.
 MOMENTS = {
     "partnerstack_entry": (
         *("recorded_at", "first_attempt_at", "attempted_at", "sending_at"),
