@@ -53,6 +53,8 @@ def masked(customer_key: str) -> str:
     """
     local, at, host = customer_key[:_LONGEST_SHOWN].rpartition("@")
     shown = f"{local[:1]}***@{host}" if at else host
+    if shown.isprintable():  # as nearly all are, and every signup asks
+        return shown
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 

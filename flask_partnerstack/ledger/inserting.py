@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from .tables import Moment
 from .tables import entries
 from .tables import moment_to_number
 
@@ -23,6 +23,9 @@ _COMPILED = _INSERT.compile(
 )
 _TEXT = str(_COMPILED)
 _ORDER = tuple(_COMPILED.positiontup or ())
+_MOMENTS = tuple(
+    place for place, name in enumerate(_ORDER) if isinstance(entries.c[name].type, Moment)
+)
 
 
 def insert(conn: Connection, values: Mapping[str, Any]) -> int:
@@ -32,18 +35,24 @@ def insert(conn: Connection, values: Mapping[str, Any]) -> int:
     :raises sqlalchemy.exc.IntegrityError: its customer has an entry.
     """
     if conn.dialect.name == "sqlite":
-        return _insert_sqlite(conn, tuple([_plain(values[name]) for name in _ORDER]))
+        return _insert_sqlite(conn, _sqlite_row(values))
     (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
     return int(entry_id)
 
 
-def _insert_sqlite(conn: Connection, row: tuple[Any, ...]) -> int:
+def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:
+    row = [values[name] for name in _ORDER]
+    for place in _MOMENTS:
+        if row[place] is not None:
+            row[place] = moment_to_number(row[place])
+    return row
+
+
+def _insert_sqlite(conn: Connection, row: list[Any]) -> int:
+    if not conn.in_transaction():
+        conn.begin()  # as SQLAlchemy does before the first statement that it is given
     driver: Any = conn.connection.driver_connection
     try:
         return int(driver.execute(_TEXT, row).lastrowid)
     except sqlite3.Error as e:
         raise DBAPIError.instance(_TEXT, None, e, sqlite3.Error, dialect=conn.dialect) from e
-
-
-def _plain(value: Any) -> Any:
-    return moment_to_number(value) if isinstance(value, datetime) else value

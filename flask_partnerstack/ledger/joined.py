@@ -32,6 +32,14 @@ _WAITING = "flask_partnerstack.waiting"
 _COMMITTED = "flask_partnerstack.committed"
 
 
+def plain(session: object) -> Session | Connection:
+    """Return the session in a ``scoped_session``, which looks it up anew each time it is asked.
+
+    :raises InvalidConversion: ``session`` is none that can be joined; with the way out.
+    """
+    return session if isinstance(session, Connection) else _plain(session)
+
+
 def connection_of(session: object) -> Connection:
     """Return the connection of the caller's transaction.
 

@@ -89,12 +89,13 @@ class Recording(Deliveries):
         """
         from . import joined  # brings the ORM, which nobody else needs
 
-        conn = self.join(session)
+        caller = joined.plain(session)
+        conn = self.join(caller)
         self._database.check(conn)
         values = new_row(conversion, self._clock(), reason, skipped=skipped)
         recorded = _insert_or_find(conn, values)
         if recorded.new:
-            joined.when_committed(session, conn, recorded.entry.id, partial(then, recorded))
+            joined.when_committed(caller, conn, recorded.entry.id, partial(then, recorded))
         return recorded
 
     def join(self, session: Joinable) -> Connection:
