@@ -201,6 +201,15 @@ def test_long_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> Non
     assert captured.out == ""
 
 
+@pytest.fixture
+def listens_to_ctrl_c() -> Iterator[None]:
+    """A process that a shell puts in its background begins with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_a_second_ctrl_c_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """The first lets the bit under way be finished, the second does not; both are 130."""
     work = LongWork("Pruned")
