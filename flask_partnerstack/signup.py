@@ -27,6 +27,7 @@ from ._state import this_app
 from ._visit import current_visit
 from ._visit import follow
 from .conversion import CustomerKey
+from .conversion import log_extra
 from .conversion import masked
 from .tracking import record_leniently
 
@@ -205,14 +206,15 @@ def _leads_elsewhere(response: Response) -> bool:
 
 def _regret(customer: Customer, error: Exception) -> None:
     """Log what is needed to record by hand what could not be recorded, and tell the app."""
-    key = str(customer.get("customer_key"))
+    key, xid = str(customer.get("customer_key")), current_visit().referral.xid
     log.error(
         "A conversion was NOT recorded: customer %s, xid %s: %s. "
         "Record it with: flask partnerstack track CUSTOMER_KEY --xid XID, or "
         "track_conversion(customer_key, xid=…).",
         masked(key),
-        current_visit().referral.xid,
+        xid,
         str(error).rstrip("."),
         exc_info=error,
+        extra=log_extra(key, xid),
     )
     signals.send(signals.conversion_skipped, this_app(), entry=None, reason=str(error))

@@ -287,16 +287,26 @@ def _announce_skipped(app: Flask, entry: Entry) -> None:
         masked(entry.customer_key),
         entry.xid,
         entry.reason,
+        extra=entry.log_extra,
     )
     signals.send(signals.conversion_skipped, app, entry=entry, reason=entry.reason)
 
 
 def _announce_pending(state: State, app: Flask, parked: str | None, entry: Entry) -> None:
-    log.info(
-        "Recorded entry %s: customer %s, xid %s.", entry.id, masked(entry.customer_key), entry.xid
-    )
+    if log.isEnabledFor(logging.INFO):  # a signup waits for what goes into it
+        log.info(
+            "Recorded entry %s: customer %s, xid %s.",
+            entry.id,
+            masked(entry.customer_key),
+            entry.xid,
+            extra=entry.log_extra,
+        )
     if parked is not None:
-        log.warning("Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.", entry.id)
+        log.warning(
+            "Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.",
+            entry.id,
+            extra=entry.log_extra,
+        )
     signals.send(signals.conversion_recorded, app, entry=entry)
     state.engine.nudge(entry.id)
 

@@ -55,4 +55,6 @@ def tell_verified(hooks: Iterable[WhenVerified], _app: Flask, *, entry: Entry) -
         try:
             hook(entry)
         except Exception:  # the next one is somebody else's
-            log.exception("A hook of when_verified raised for entry %s.", entry.id)
+            log.exception(
+                "A hook of when_verified raised for entry %s.", entry.id, extra=entry.log_extra
+            )

@@ -53,7 +53,7 @@ class LogWatch(logging.Handler):
         """Read one record with its traceback."""
         self.read += 1
         if record.name != _ENGINE_OF_AN_APP:
-            self.look_through(record.name, self.format(record))
+            self.look_through(record.name, self.format(record) + extra_of(record))
 
     def look_through(self, where: str, text: str) -> None:
         """Read what was said somewhere, as it stands and percent-decoded."""
@@ -90,6 +90,12 @@ def reading_along(watch: logging.Handler) -> Iterator[None]:
     logging.getLogger().removeHandler(watch)
     for name, level in before.items():
         logging.getLogger(name).setLevel(level)
+
+
+def extra_of(record: logging.LogRecord) -> str:
+    """Return what a record of ours says beside its words."""
+    ours = {name: said for name, said in vars(record).items() if name.startswith("partnerstack_")}
+    return f" {ours}" if ours else ""
 
 
 class AsByDefault(logging.Filter):

@@ -34,6 +34,7 @@ from tests.kit import Clock
 from tests.kit import ScriptedTransport
 from tests.kit import run
 from tests.logwatch import LogWatch
+from tests.logwatch import extra_of
 
 MakeApp = Callable[..., Flask]
 
@@ -63,7 +64,7 @@ def everything(log_watch: LogWatch) -> Iterator[list[str]]:
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
+            lines.append(self.format(record) + extra_of(record))
 
     handler = Keep(logging.DEBUG)
     logging.getLogger().addHandler(handler)
@@ -164,3 +165,45 @@ def test_no_exchange_brings_a_secret_into_the_log(tmp_path: Path, everything: li
         run(app, "verify", EMAIL)
         state.ledger.close()
     assert_silent(everything)
+
+
+# --- what a record says beside its words --------------------------------------------------------
+
+
+def test_two_customers_trouble_is_one_trouble(
+    make_app: MakeApp, transport: ScriptedTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The words are the same, so that Sentry groups them; who it is stands in the record."""
+    app = make_app(TOKEN=TOKEN)
+    transport.answers = [Response(200), Response(400), Response(200), Response(400)]
+    with app.app_context():
+        for key in ("fine", "acme", "good", "globex"):
+            track_conversion(key, xid=XID)
+            get_state(app).dispatcher.run_pass()
+    dead = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len({record.msg for record in dead}) == 1
+    assert [vars(record)["partnerstack_customer_key"] for record in dead] == ["acme", "globex"]
+    assert [vars(record)["partnerstack_entry_id"] for record in dead] == [2, 4]
+    assert {vars(record)["partnerstack_xid"] for record in dead} == {XID}
+
+
+def test_a_conversion_that_was_not_recorded_says_whose(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Customer and click stand in the record, the customer masked."""
+    app = make_app(TOKEN=TOKEN)
+
+    @app.post("/signup")
+    @track_signup
+    def signup() -> tuple[str, int]:
+        set_customer(EMAIL)
+        return "welcome", 201
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise LedgerUnavailable("here", "disk full")
+
+    monkeypatch.setattr(Ledger, "record", fail)
+    app.test_client().post(f"/signup?ps_xid={XID}")
+    (lost,) = [record for record in caplog.records if "NOT recorded" in record.msg]
+    assert vars(lost)["partnerstack_xid"] == XID
+    assert vars(lost)["partnerstack_customer_key"] == "z***@example.com"

@@ -250,7 +250,8 @@ class Dispatcher:
 
     def _park(self, claim: Claim, reason: str) -> None:
         self._ledger.park(claim, reason=reason)
-        log.warning("Entry %s is parked, not sent: %s.", claim.entry.id, reason)
+        entry = claim.entry
+        log.warning("Entry %s is parked, not sent: %s.", entry.id, reason, extra=entry.log_extra)
 
     def _may_be_sent(self, claim: Claim) -> bool:
         if claim.unclear == 0 or not self._settings.verifies:

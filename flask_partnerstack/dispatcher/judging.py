@@ -92,7 +92,12 @@ class Judge:
         )
         _RULES[error.judged](self, claim, attempt, error.retry_after)
         if isinstance(error, Redirected):
-            log.error("Delivery of entry %s failed: %s.", claim.entry.id, error.reason)
+            log.error(
+                "Delivery of entry %s failed: %s.",
+                claim.entry.id,
+                error.reason,
+                extra=claim.entry.log_extra,
+            )
 
     def unclear(self, claim: Claim, attempt: Attempt, _wish: timedelta | None = None) -> None:
         """Postpone an entry that may have been taken.
@@ -208,6 +213,7 @@ class Judge:
             claim.entry.xid,
             reason,
             without_addresses(attempt.answer) or "none",
+            extra=claim.entry.log_extra,
         )
         self.tell("buried", entry, reason)
 

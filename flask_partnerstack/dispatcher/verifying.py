@@ -97,7 +97,10 @@ class Verifier:
         try:
             found = self._client.look_up(claim.entry.customer_key, within=within)
         except DeliveryError as e:
-            log.error("Entry %s cannot be looked up: %s.", claim.entry.id, e.reason)
+            entry = claim.entry
+            log.error(
+                "Entry %s cannot be looked up: %s.", entry.id, e.reason, extra=entry.log_extra
+            )
             return _cannot_tell(e.reason, e.status, e.answer)
         return found if found is not None else self._doubt()
 
@@ -140,6 +143,7 @@ class Verifier:
             "Entry %s is a test customer at PartnerStack%s: no partner is paid for it.",
             claim.entry.id,
             ", while others are real ones" if contradicts else "",
+            extra=claim.entry.log_extra,
         )
 
     def _missing_after_acceptance(self, claim: Claim) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import Enum
 
 from ..conversion import Conversion
+from ..conversion import log_extra
 from ..errors import IllegalTransition
 from ..errors import Judgement
 
@@ -71,6 +72,11 @@ class Entry:
     due_at: datetime | None
     settled_at: datetime | None
     test: bool | None
+
+    @property
+    def log_extra(self) -> dict[str, object]:
+        """What a log record of this entry says beside its words."""
+        return log_extra(self.customer_key, self.xid, self.id)
 
 
 #: What stands in the place of a conversion whose personal data was pruned.
