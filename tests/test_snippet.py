@@ -359,3 +359,15 @@ def test_template_decorates(app: Flask) -> None:
     """In templates it is a filter."""
     page = rendered(app, "{{ 'https://app.example/' | decorate_url }}")
     assert page.startswith(f"https://app.example/?ps_xid={XID}&amp;")
+
+
+def test_only_the_first_request_looks_for_csrf_protection(make_app: MakeApp) -> None:
+    """Its hook takes itself away, and the others see that request as well as the next."""
+    app, seen = make_app(), []
+    app.before_request(lambda: seen.append("seen"))
+    before = len(app.before_request_funcs[None])
+    client = app.test_client()
+    for _ in range(2):
+        client.get("/")
+    assert seen == ["seen", "seen"]
+    assert len(app.before_request_funcs[None]) == before - 1

@@ -74,14 +74,18 @@ def _is_same_origin() -> bool:
 
 
 def _exemption(app: Flask) -> Callable[[], None]:
-    """Return a hook that exempts us from Flask-WTF's CSRFProtect, whichever came first."""
-    waiting = [keep_click]
+    """Return a hook that exempts us from Flask-WTF's CSRFProtect, whichever came first.
+
+    It is for the first request, and takes itself away: each hook costs every request half of what
+    all the rest of ours does.
+    """
 
     def exempt() -> None:
-        if waiting:
-            protect = app.extensions.get("csrf")
-            if protect is not None:
-                protect.exempt(keep_click)
-            waiting.clear()
+        protect = app.extensions.get("csrf")
+        if protect is not None:
+            protect.exempt(keep_click)
+        # In a new list, because Flask goes through the old one just now.
+        hooks = app.before_request_funcs[None]
+        app.before_request_funcs[None] = [hook for hook in hooks if hook is not exempt]
 
     return exempt
