@@ -58,7 +58,8 @@ def test_demo_pages_fit_the_screen(
     visitor.go(f"{kettle}/pricing")
     look("pricing")
     visitor.go(f"{kettle}/signup")
-    visitor.page.click("main button")
+    with visitor.page.expect_navigation():
+        visitor.page.click("main button")
     look("signup-with-errors")
     for field, value in {
         "name": "Grace",
