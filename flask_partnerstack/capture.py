@@ -1,4 +1,4 @@
-"""Request → ``g``; response → cookie. The hooks that every request passes."""
+"""Request → ``g``; response → cookie. What every request passes."""
 
 from __future__ import annotations
 
@@ -46,11 +46,16 @@ _this_g = g._get_current_object  # a proxy's, not the type's
 current_referral: Referral = LocalProxy(lambda: current_visit().referral)  # type: ignore[assignment]
 
 
-def before_hook(extensions: Mapping[str, Any]) -> Callable[[], None]:
-    """Return the function that runs before each request and sets ``g.partnerstack``.
+def capturing(process: Callable[..., Any], extensions: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return the app's ``preprocess_request`` with ``g.partnerstack`` set before it.
+
+    Not a hook of ``before_request``, nor :func:`keeping` one of ``after_request``: so every hook,
+    whoever registered first, sees the referral, and none has the last word on the response. And
+    to call a hook costs Flask several times what ours costs.
 
     Nearly every request carries none of our names: it pays a search in two strings.
 
+    :param process: what Flask calls before it dispatches a request.
     :param extensions: the app's. Where a rehearsal has put another state, that is the one.
     """
     state: State = extensions[EXTENSION]
@@ -58,7 +63,7 @@ def before_hook(extensions: Mapping[str, Any]) -> Callable[[], None]:
     # Twice as fast as going through the proxies for each attribute.
     this_request, this_g = request._get_current_object, _this_g  # type: ignore[attr-defined]
 
-    def capture() -> None:
+    def preprocess_request(*given: Any) -> Any:
         nonlocal state, engine, mentions
         if extensions[EXTENSION] is not state:
             state = extensions[EXTENSION]
@@ -66,34 +71,39 @@ def before_hook(extensions: Mapping[str, Any]) -> Callable[[], None]:
         if not engine.awake:
             engine.wake()
         environ = this_request().environ
-        if mentions(environ.get("QUERY_STRING"), environ.get("HTTP_COOKIE")):
-            visit = look(state, environ)
-        else:
-            visit = NOBODY
-        environ[key] = visit
+        query, cookies = environ.get("QUERY_STRING"), environ.get("HTTP_COOKIE")
+        mentioned = (query or cookies) and mentions(query, cookies)
+        visit = environ[key] = look(state, environ) if mentioned else NOBODY
         if vars(this_g()).setdefault(REFERRAL, visit.referral) is not visit.referral:
             # Another request's: the two share an outer app context, and the other may go on when
             # this one has ended.
             g.partnerstack = current_referral
+        return process(*given)
 
-    return capture
+    return preprocess_request
 
 
-def after_hook(extensions: Mapping[str, Any]) -> Callable[[Response], Response]:
-    """Return the function that runs after each request and keeps a new click."""
+def keeping(
+    process: Callable[..., Response], extensions: Mapping[str, Any]
+) -> Callable[..., Response]:
+    """Return the app's ``process_response`` with the keeping of a new click behind it.
+
+    :param process: what Flask calls with the response as the last argument.
+    :param extensions: the app's, as for :func:`capturing`.
+    """
     key = extensions[EXTENSION].visit_key
     this_request = request._get_current_object  # type: ignore[attr-defined]
 
-    def keep(response: Response) -> Response:
+    def process_response(*given: Any) -> Response:
+        response = process(*given)
         environ = this_request().environ
         visit = environ.get(key)
-        if visit is NOBODY:
-            return response
-        # No visit: another hook answered before ours, a locale's redirect for one.
-        _follow_up(extensions[EXTENSION], environ, visit or current_visit(), response)
+        if visit is not NOBODY:
+            # No visit: a receiver of request_started raised before Flask preprocessed it.
+            _follow_up(extensions[EXTENSION], environ, visit or current_visit(), response)
         return response
 
-    return keep
+    return process_response
 
 
 def disabled_hook() -> None:

@@ -329,11 +329,19 @@ def _hook(app: Flask, state: State) -> None:
     if not state.settings.enabled:
         app.before_request(capture.disabled_hook)
         return
-    app.before_request(capture.before_hook(app.extensions))
     snippet.add_endpoint(app, state)
-    # The last to see a response, whoever registered before us: what makes it public after us
-    # would share one visitor's click with everybody.
-    app.after_request_funcs.setdefault(None, []).insert(0, capture.after_hook(app.extensions))
+    _wrap(app)
+
+
+def _wrap(app: Flask) -> None:
+    """Go before the first hook of the app, and behind the last."""
+    preprocess, process = app.preprocess_request, app.process_response
+    app.preprocess_request = capture.capturing(  # type: ignore[method-assign]
+        preprocess, app.extensions
+    )
+    app.process_response = capture.keeping(  # type: ignore[method-assign]
+        process, app.extensions
+    )
 
 
 def _blocked(app: Flask, settings: Settings) -> Callable[[], str | None]:

@@ -15,6 +15,8 @@ from flask import abort
 from flask import g
 from flask import redirect
 from flask import request
+from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SessionMixin
 from flask.testing import FlaskClient
 from werkzeug.http import parse_cookie
 from werkzeug.test import EnvironBuilder
@@ -29,7 +31,7 @@ from flask_partnerstack._state import EXTENSION
 from flask_partnerstack._state import get_state
 from flask_partnerstack._visit import follow
 from flask_partnerstack._visit import look
-from flask_partnerstack.capture import before_hook
+from flask_partnerstack.capture import capturing
 from flask_partnerstack.engines import NoEngine
 from flask_partnerstack.referral import EMPTY
 from tests.kit import LANDING
@@ -263,7 +265,7 @@ def test_first_request_wakes_the_engine(site: Flask) -> None:
             self.woken += 1
 
     engine = Sleeper()
-    hook = before_hook({EXTENSION: replace(get_state(site), engine=engine)})
+    hook = capturing(lambda: None, {EXTENSION: replace(get_state(site), engine=engine)})
     for _ in range(2):
         with site.test_request_context("/"):
             hook()
@@ -271,13 +273,17 @@ def test_first_request_wakes_the_engine(site: Flask) -> None:
     assert engine.woken == 1
 
 
-def test_before_hooks_after_ours_see_the_referral(site: Flask) -> None:
-    """The referral is there as soon as our hook has run, also on a page that does not exist."""
-    seen: list[Referral] = []
-    site.before_request(lambda: seen.append(g.partnerstack))
+def test_hooks_see_the_referral_whoever_was_first(tmp_path: Path) -> None:
+    """The referral is there for every hook of the app, also on a page that does not exist."""
+    app = Flask("app", instance_path=str(tmp_path))
+    app.config.update(PARTNERSTACK_ENGINE="none")
+    seen: list[str | None] = []
+    app.before_request(lambda: seen.append(g.partnerstack.xid))
+    PartnerStack(app)
+    app.before_request(lambda: seen.append(g.partnerstack.xid))
 
-    assert site.test_client().get("/nowhere", query_string=LANDING).status_code == 404
-    assert seen == [Referral(XID, PARTNER_KEY, get_state(site).clock(), (), "url")]
+    assert app.test_client().get("/nowhere", query_string=LANDING).status_code == 404
+    assert seen == [XID, XID]
 
 
 def test_switched_off(make_site: Callable[..., Flask]) -> None:
@@ -800,6 +806,22 @@ def test_hook_that_was_there_before_ours(tmp_path: Path) -> None:
     response = app.test_client().get("/", query_string=LANDING)
     assert len(kept(response)) == 1
     assert response.headers["Cache-Control"] == "private"
+
+
+def test_session_that_publishes(site: Flask) -> None:
+    """A session that is saved after every hook has no later word on a page than ours."""
+
+    class Publishing(SecureCookieSessionInterface):
+        def save_session(self, _app: Flask, _session: SessionMixin, response: Response) -> None:
+            response.headers["Cache-Control"] = "public"
+
+    site.secret_key = "secret"
+    site.session_interface = Publishing()
+    client = site.test_client()
+
+    assert client.get("/page").headers["Cache-Control"] == "public"
+    answered = client.get("/page", query_string=LANDING)
+    assert answered.headers["Cache-Control"] == "private"
 
 
 # --- the cookie's domain ------------------------------------------------------------------------
