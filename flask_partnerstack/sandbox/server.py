@@ -8,7 +8,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from typing import Any
@@ -179,20 +178,27 @@ def serve(
     """
     require_loopback(host)
     server = SandboxServer(create_app(settings), host, port, verbose=verbose)
-    with server, suppress(KeyboardInterrupt), _sigterm_as_interrupt():
+    with server, _stopped_by_signals(server):
         if ready:
             ready(server.url)
         server.run()
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def _stopped_by_signals(server: SandboxServer) -> Iterator[None]:
     # Only the main thread may say what a signal does.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def stop(*_signal: object) -> None:
+        # Not a KeyboardInterrupt: one that comes in a finalizer is lost. And not from here, because
+        # stopping waits for what it interrupts; a server that has not begun yet ends at once.
+        threading.Thread(target=server.stop, daemon=True).start()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

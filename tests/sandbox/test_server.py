@@ -255,12 +255,14 @@ def test_sigterm_ends_serving(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_before_it_is_ready() -> None:
-    """Ctrl-C ends serve() at any moment without a traceback."""
+    """Ctrl-C ends serve() at any moment without a traceback, and without being lost."""
 
     def ready(url: str) -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.getsignal(signal.SIGINT)
     serve(port=0, ready=ready)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_serve_in_a_thread() -> None:
