@@ -31,7 +31,7 @@ from flask_partnerstack import Conversion
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import track_conversion
 from flask_partnerstack.ledger import utcnow
-from flask_partnerstack.ledger.deliveries import digest_of
+from flask_partnerstack.ledger.entry import digest_of
 from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import entries
 from tests.servers import SERVERS

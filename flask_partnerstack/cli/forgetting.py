@@ -16,6 +16,7 @@ from .output import how_many
 from .output import json_option
 from .output import say_json
 from .progress import LongWork
+from .recording import say_where_moved
 
 #: Entries that are pruned in one transaction.
 BATCH = 500
@@ -35,7 +36,8 @@ def prune(older_than: timedelta | None, dry_run: bool, as_json: bool) -> None:
     """Remove the personal data of entries that were settled long ago.
 
     E-mail address, name, IP address, agent, custom fields and stored answers are gone for good;
-    that there was a conversion, whose, when and by which partner, stays.
+    that there was a conversion, whose, when and by which partner, stays. Exit code 1 in a ledger
+    that was moved: prune where it went as well.
     """
     state = get_state()
     lasts = state.settings.retention if older_than is None else older_than
@@ -51,6 +53,8 @@ def prune(older_than: timedelta | None, dry_run: bool, as_json: bool) -> None:
         say_json({"pruned": 0 if dry_run else count, "prunable": count if dry_run else 0})
     else:
         click.echo(f"{'Would prune' if dry_run else 'Pruned'} {how_many(count)}.")
+    if say_where_moved():
+        raise click.exceptions.Exit(1)
 
 
 @partnerstack.command("erase")

@@ -1,12 +1,12 @@
 """The durable record of every conversion: a transactional outbox in SQL."""
 
 from .app_database import AppDatabase as AppDatabase
+from .clocked import Clock as Clock
+from .clocked import utcnow as utcnow
 from .connecting import LEDGER_URL as LEDGER_URL
 from .connecting import parse_url as parse_url
 from .database import Database as Database
-from .deliveries import Clock as Clock
 from .deliveries import Outlook as Outlook
-from .deliveries import utcnow as utcnow
 from .entry import TRANSITIONS as TRANSITIONS
 from .entry import Attempt as Attempt
 from .entry import Claim as Claim

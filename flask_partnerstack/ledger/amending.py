@@ -13,22 +13,25 @@ from ..errors import IllegalTransition
 from ..errors import LedgerMoved
 from . import claims
 from . import privacy
-from .deliveries import Deliveries
-from .deliveries import digest_of
+from .clocked import Clocked
 from .entry import Entry
 from .entry import Status
 from .entry import check_transition
+from .entry import digest_of
 from .facts import hold_facts
+from .facts import read_fact
+from .facts import write_fact
 from .pause import read_where_moved
 from .reading import find_customer
 from .tables import entries
 
+_PRUNED_AT = "pruned_at"
 _NOT_SENT = "Nothing is sent from here: requeue there."
 _ERASED_HERE = "The customer is erased here only. Expected: erase there as well."
 _NEVER_HERE = "The customer is not in here. Expected: erase there."
 
 
-class Amending(Deliveries):
+class Amending(Clocked):
     """Changes what was recorded, as a person says."""
 
     def requeue(self, customer_key: str) -> Entry:
@@ -117,13 +120,25 @@ class Amending(Deliveries):
                 raise
             raise LedgerMoved(self._database.location, moved, _NEVER_HERE) from e
 
+    def begin_pruning(self, every: timedelta) -> bool:
+        """Say whether it is time to prune: no process has begun to for so long."""
+        with self._database.write() as conn:
+            hold_facts(conn)
+            now = self.now_in(conn)
+            before = read_fact(conn, _PRUNED_AT)
+            if before is not None and _is_within(now - datetime.fromisoformat(before), every):
+                return False
+            write_fact(conn, _PRUNED_AT, now.isoformat())
+            return True
+
     def prune(self, older_than: timedelta, *, limit: int = 500) -> int:
         """Remove the personal data of up to ``limit`` entries; return how many had any.
 
         Those that were settled so long ago, and of which nothing more is expected: one that waits
-        to be looked up is left alone, while there is a key pair. E-mail address, name, IP address,
-        agent, custom fields and stored answers are gone for good, and so is a customer key that is
-        an e-mail address. Any other key, the click, the partner, state and times stay.
+        to be looked up is left alone for a week more, while there is a key pair. E-mail address,
+        name, IP address, agent, custom fields and stored answers are gone for good, and so is a
+        customer key that is an e-mail address. Any other key, the click, the partner, state and
+        times stay.
         """
         with self._database.read() as conn:
             before = self.now_in(conn) - older_than
@@ -140,6 +155,11 @@ class Amending(Deliveries):
         """Return how many entries :meth:`prune` would find."""
         with self._database.read() as conn:
             return privacy.count_prunable(conn, self.now_in(conn) - older_than)
+
+
+def _is_within(passed: timedelta, every: timedelta) -> bool:
+    # A clock that was set back makes it negative, and nobody would prune for as long.
+    return timedelta(0) <= passed < every
 
 
 def _requeued(now: datetime) -> dict[str, Any]:

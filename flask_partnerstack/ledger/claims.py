@@ -30,7 +30,6 @@ from .entry import Entry
 from .entry import Status
 from .entry import Verdict
 from .entry import check_transition
-from .pause import is_paused
 from .tables import Moment
 from .tables import attempts
 from .tables import entries
@@ -51,10 +50,11 @@ def entry_of(row: Row[Any]) -> Entry:
 
 
 # --- statements, built once: building one costs SQLAlchemy more than running it ------------------
+# DUE takes ``now`` and ``most``, COUNTED takes ``now`` and ``lease_ends``.
 
 _NOW = bindparam("now", type_=Moment)
 _IS_DUE = (entries.c.due_at <= _NOW) & ~went_away
-_DUE = (
+DUE = (
     select(entries)
     .where(_IS_DUE)
     .order_by(entries.c.due_at)
@@ -74,13 +74,13 @@ _WAITING = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-_DUE_UNPAUSED = _DUE.where(~is_paused)
 _TAKEN = entries.update().where(entries.c.id.in_(bindparam("ids", expanding=True)))
 _OURS = entries.c.lease == bindparam("held")
 _IS_PENDING = entries.c.status == Status.PENDING.value
-_MINE = entries.update().where(entries.c.id == bindparam("entry_id"))
+_IS_IT = entries.c.id == bindparam("entry_id")
+_MINE = entries.update().where(_IS_IT)
 _LEASED_UNTIL = bindparam("lease_ends", type_=Moment)
-_COUNTED = _MINE.values(
+COUNTED = entries.update().values(
     attempts=entries.c.attempts + 1,
     first_attempt_at=func.coalesce(entries.c.first_attempt_at, _NOW),
     attempted_at=_NOW,
@@ -89,8 +89,7 @@ _COUNTED = _MINE.values(
     scheduled_at=_NOW,
     missing=0,
 )
-_COUNTED_OURS = _COUNTED.where(_OURS, _IS_PENDING)
-_COUNTED_NEXT = _COUNTED.values(lease=bindparam("held"))
+_COUNTED_OURS = COUNTED.where(_IS_IT, _OURS, _IS_PENDING)
 _RENEWED = _MINE.where(_OURS).values(
     due_at=bindparam("lease_ends", type_=Moment), scheduled_at=_NOW
 )
@@ -107,7 +106,7 @@ def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list
     Two claimers never get the same one: SQLite's write lock is held from the transaction's
     beginning, other databases lock the rows and skip those that are locked.
     """
-    return _take(conn, conn.execute(_DUE, {"now": now, "most": limit}).all(), now, lease)
+    return _take(conn, conn.execute(DUE, {"now": now, "most": limit}).all(), now, lease)
 
 
 def claim_one(conn: Connection, entry_id: int, now: datetime, lease: timedelta) -> list[Claim]:
@@ -152,10 +151,11 @@ def _take(
     if ids:
         values = {"lease": token, "due_at": now + lease, "scheduled_at": now}
         conn.execute(_TAKEN, {"ids": ids, **values})
-    return [_claim_of(row, token) for row in rows]
+    return [claim_of(row, token) for row in rows]
 
 
-def _claim_of(row: Row[Any], token: str) -> Claim:
+def claim_of(row: Row[Any], token: str) -> Claim:
+    """Return the claim on the entry in a row, as the row was before it."""
     return Claim(
         entry=entry_of(row),
         payload=row.payload,
@@ -181,26 +181,6 @@ def renew(conn: Connection, claim: Claim, now: datetime, lease: timedelta) -> bo
     """Let a claim last ``lease`` from now; ``False``: it is somebody else's by now."""
     ours = {"entry_id": claim.entry.id, "held": claim.lease}
     return conn.execute(_RENEWED, {**ours, "now": now, "lease_ends": now + lease}).rowcount == 1
-
-
-def claim_following(conn: Connection, now: datetime, lease: timedelta) -> Claim | None:
-    """Take the entry that is due next and count its attempt, when nothing else is to be done first.
-
-    ``None`` when nothing is due, when delivery is paused, and when what is due has to be looked
-    up or looked at.
-    """
-    row = conn.execute(_DUE_UNPAUSED, {"now": now, "most": 1}).one_or_none()
-    if row is None or not _is_to_be_sent(row):
-        return None
-    claimed = _claim_of(row, secrets.token_hex(16))
-    ours = {"entry_id": row.id, "held": claimed.lease}
-    conn.execute(_COUNTED_NEXT, {**ours, "now": now, "lease_ends": now + lease})
-    return claimed
-
-
-def _is_to_be_sent(row: Row[Any]) -> bool:
-    """Say whether an entry is to be sent, and nobody can have taken it before."""
-    return row.status == Status.PENDING.value and row.sending_at is None and row.unclear == 0
 
 
 def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> Entry | None:

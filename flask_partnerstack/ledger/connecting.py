@@ -174,6 +174,7 @@ def patiently(act: Callable[[], object]) -> None:
     """
     deadline = time.monotonic() + BUSY_WAIT
     while not _is_done(act, last_try=time.monotonic() >= deadline):
+        # SQLite tells nobody that its lock is free; random, so that waiters do not meet again.
         time.sleep(random.random() * BUSY_PAUSE)  # noqa: S311 - spreads waiters, guards nothing
 
 

@@ -5,6 +5,7 @@ Nothing about which state may follow which lives anywhere else.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -16,6 +17,11 @@ from ..conversion import Conversion
 from ..conversion import log_extra
 from ..errors import IllegalTransition
 from ..errors import Judgement
+
+
+def digest_of(customer_key: str) -> str:
+    """Return the fixed-length name of a customer key: its SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(customer_key.encode()).hexdigest()
 
 
 class Status(str, Enum):

@@ -26,8 +26,8 @@ from ..errors import LedgerUnavailable
 from .claims import TAKEN
 from .claims import TAKING
 from .claims import went_away
-from .deliveries import Deliveries
-from .deliveries import utcnow
+from .clocked import Clocked
+from .clocked import utcnow
 from .entry import Status
 from .facts import hold_facts
 from .facts import read_fact
@@ -75,8 +75,8 @@ class Move:
 
     def __init__(
         self,
-        source: Deliveries,
-        target: Deliveries,
+        source: Clocked,
+        target: Clocked,
         *,
         tell: Tell = lambda _moved: None,
         anew: bool = False,
@@ -141,7 +141,7 @@ class Move:
         """Wait until no other move into the target is under way, or a killed one is forgotten."""
         while self._is_taken():
             self._tell(self._done)
-            time.sleep(LOOK_AGAIN)
+            time.sleep(LOOK_AGAIN)  # for other processes, which cannot wake this one
 
     def _is_taken(self) -> bool:
         with self._target.storage.read() as conn:
@@ -258,7 +258,7 @@ class Move:
         while count := self._sending():
             self._tell(replace(self._done, sending=count))
             self._renew()
-            time.sleep(LOOK_AGAIN)
+            time.sleep(LOOK_AGAIN)  # for other processes, which cannot wake this one
             waited = True
         return waited
 
@@ -275,9 +275,7 @@ _ELSEWHERE = (
 )
 
 
-def _begin(
-    ledger: Deliveries, cause: Cause, reason: str, *, lasts: timedelta = timedelta(0)
-) -> Pause:
+def _begin(ledger: Clocked, cause: Cause, reason: str, *, lasts: timedelta = timedelta(0)) -> Pause:
     """Begin a pause whatever pause is on, which goes on in it."""
     with ledger.storage.write() as conn:
         hold_facts(conn)

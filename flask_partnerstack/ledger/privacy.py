@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -34,6 +35,8 @@ from .tables import entries
 ERASED = "erased"
 #: Why a delivered entry waits for a look-up that may never be made: its keys were taken away.
 NO_PAIR = "not looked up: no key pair is set"
+#: Look-ups that can tell have told within two days; no data is kept for those that cannot.
+LONGEST_LOOKED_FOR = timedelta(days=7)
 
 
 def is_erased(entry: Entry) -> bool:
@@ -93,10 +96,11 @@ def _emptied(row: Row[Any], now: datetime) -> dict[str, Any]:
 def prunable(before: datetime) -> ColumnElement[bool]:
     """Select entries settled before then, of which nothing more is expected, that hold data.
 
-    Nobody may ever have keys again to look a delivered one up. It goes on waiting for them, if its
-    customer key stays.
+    A delivered one may wait for a look-up that nobody will ever have keys for, or that never can
+    tell. It goes on waiting, if its customer key stays.
     """
-    waits_in_vain = and_(entries.c.reason == NO_PAIR, entries.c.lease.is_(None))
+    too_long = entries.c.settled_at <= before - LONGEST_LOOKED_FOR
+    waits_in_vain = and_(or_(entries.c.reason == NO_PAIR, too_long), entries.c.lease.is_(None))
     return and_(
         entries.c.settled_at <= before,
         entries.c.status != Status.PENDING.value,

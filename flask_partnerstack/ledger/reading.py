@@ -11,16 +11,16 @@ from ..conversion import Conversion
 from ..errors import EntryNotFound
 from . import claims
 from . import reports
-from .deliveries import Deliveries
-from .deliveries import digest_of
+from .clocked import Clocked
 from .entry import Attempt
 from .entry import Entry
 from .entry import Status
+from .entry import digest_of
 from .entry import read_payload
 from .tables import entries
 
 
-class Reading(Deliveries):
+class Reading(Clocked):
     """Shows entries."""
 
     def get(self, customer_key: str) -> Entry:

@@ -18,10 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from ..conversion import Conversion
 from ..errors import InvalidConversion
 from . import claims
-from .deliveries import Deliveries
-from .deliveries import digest_of
+from .clocked import Clocked
 from .entry import Entry
 from .entry import Status
+from .entry import digest_of
 from .inserting import insert
 from .reports import searchable
 from .tables import entries
@@ -41,7 +41,7 @@ class Recorded:
     new: bool
 
 
-class Recording(Deliveries):
+class Recording(Clocked):
     """Writes conversions down."""
 
     def record(

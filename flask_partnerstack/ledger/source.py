@@ -7,18 +7,18 @@ from datetime import timedelta
 from ..errors import ConfigurationError
 from ..errors import LedgerUnavailable
 from . import schema
+from .clocked import Clock
+from .clocked import Clocked
+from .clocked import utcnow
 from .connecting import in_memory
 from .database import Database
-from .deliveries import Clock
-from .deliveries import Deliveries
-from .deliveries import utcnow
 from .place import Place
 
 #: How whoever runs the command names the source.
 FROM = "--from"
 
 
-def open_source(text: str, folder: str, *, lease: timedelta, clock: Clock = utcnow) -> Deliveries:
+def open_source(text: str, folder: str, *, lease: timedelta, clock: Clock = utcnow) -> Clocked:
     """Open the ledger that entries are to be taken from.
 
     :param text: its URL; a relative SQLite path is one below ``folder``, as in ``LEDGER_URL``.
@@ -27,7 +27,7 @@ def open_source(text: str, folder: str, *, lease: timedelta, clock: Clock = utcn
     try:
         place = Place.of(text, folder)
         _check_file(place)
-        source = Deliveries(_opened(place), lease=lease, clock=clock)
+        source = Clocked(_opened(place), lease=lease, clock=clock)
     except ConfigurationError as e:
         raise ConfigurationError(FROM, e.expected) from e
     except LedgerUnavailable as e:

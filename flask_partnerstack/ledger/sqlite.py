@@ -50,7 +50,7 @@ def can_write(engine: Engine, *, within: float) -> bool:
         while not _succeeds(engine, act):
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # SQLite tells nobody that a lock is free
         driver.execute("ROLLBACK")
     return True
 

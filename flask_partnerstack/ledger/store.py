@@ -7,16 +7,19 @@ claimed under a lease, settled one by one.
 from __future__ import annotations
 
 from .amending import Amending
+from .deliveries import Deliveries
+from .lookups import Lookups
+from .pausing import Pausing
 from .reading import Reading
 from .recording import Recording
 from .survey import Survey
 
 
-class Ledger(Recording, Amending, Reading, Survey):
+class Ledger(Recording, Deliveries, Pausing, Lookups, Amending, Reading, Survey):
     """The durable record of every conversion, and all that is done with it.
 
-    Of five parts, by who works with each: a signup, a person, whoever looks at entries or at all
-    of them, and under these the dispatcher.
+    Of seven parts, by who works with each: a signup, the dispatcher (what is due, the pause, the
+    look-ups), a person, and whoever looks at entries or at all of them.
     """
 
     @property

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from ..conversion import Conversion
 from . import claims
 from . import reports
-from .deliveries import Deliveries
+from .clocked import Clocked
 from .entry import Entry
 from .entry import Status
 from .entry import read_payload
@@ -24,7 +24,7 @@ from .tables import entries
 CHUNK = 500
 
 
-class Survey(Deliveries):
+class Survey(Clocked):
     """Reads many entries."""
 
     def newest(self, wanted: Filter, *, limit: int) -> Sequence[Entry]:

@@ -89,6 +89,15 @@ def test_erase_of_one_who_never_was_there(old: Flask, new: Flask) -> None:
         ledger_of(old).get("globex")
 
 
+def test_prune_says_that_it_is_half_done(old: Flask, new: Flask) -> None:
+    """It prunes what is here, and says where the rest went."""
+    result = run(old, "prune", "--older-than", "30")
+    assert result.exit_code == 1
+    assert result.stdout == "Pruned 0 entries.\n"
+    assert f"it was moved to {ledger_of(new).location}." in result.stderr
+    assert run(new, "prune", "--older-than", "30").exit_code == 0
+
+
 def test_track_says_that_nothing_is_delivered(old: Flask, new: Flask) -> None:
     """It is recorded, with the command that takes it along; which does."""
     result = run(old, "track", "globex", "--xid", XID, "--json")

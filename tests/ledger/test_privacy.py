@@ -262,6 +262,19 @@ def test_who_waits_for_keys_is_pruned(
     assert (len(any_ledger.claim(1)) == 1) is waits
 
 
+def test_who_is_looked_for_in_vain_is_pruned(
+    ledger: Ledger, clock: Clock, conversion: Make
+) -> None:
+    """Look-ups that can never tell keep personal data for a week, and not for ever."""
+    delivered(ledger, conversion("acme", **JO))
+    clock.now += timedelta(days=7) - timedelta(seconds=1)
+    assert ledger.prune(AT_ONCE) == 0
+    clock.now += timedelta(seconds=1)
+    assert ledger.prune(AT_ONCE) == 1
+    assert ledger.conversion_of(ledger.get("acme")).email is None
+    assert len(ledger.claim(1)) == 1
+
+
 def test_pruning_waits_for_the_time(ledger: Ledger, clock: Clock, conversion: Make) -> None:
     """An entry keeps its data for as long as it may, from when it was settled."""
     settled(ledger, conversion("acme", **JO))

@@ -1,0 +1,124 @@
+"""``Lookups``: the part of the ledger that verifies: what look-ups found, and may be believed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Connection
+from sqlalchemy import select
+
+from . import claims
+from .clocked import Clocked
+from .entry import Attempt
+from .entry import Claim
+from .entry import Entry
+from .entry import Verdict
+from .entry import digest_of
+from .facts import erase_fact
+from .facts import hold_facts
+from .facts import read_fact
+from .facts import write_fact
+from .tables import entries
+
+_MISSES = "misses"
+_UNCLEAR_MISSES = "unclear_misses"
+_READ_BACK = "read_back"
+
+
+class Lookups(Clocked):
+    """Remembers which customers were found, and which were missed, by whose keys."""
+
+    def knows_pair(self, public_key: str) -> bool:
+        """Say whether this key pair has ever found a customer of this ledger."""
+        with self._database.read() as conn:
+            return read_fact(conn, _pair_fact(public_key)) is not None
+
+    def note_found(
+        self, public_key: str, *, took: timedelta = timedelta(0), late: bool = False
+    ) -> None:
+        """Remember that this key pair finds our customers; the misses in a row are over.
+
+        :param took: how long after it was sent the customer was found.
+        :param late: an earlier look did not find it, so that it really took about as long.
+        """
+        with self._database.write() as conn:
+            hold_facts(conn)
+            write_fact(conn, _pair_fact(public_key), self.now_in(conn).isoformat())
+            erase_fact(conn, _MISSES)
+            erase_fact(conn, _UNCLEAR_MISSES)
+            before = _read_back(conn)
+            _write_read_back(conn, max(before, took) if late else min(before, took))
+
+    def misses(self) -> int:
+        """Return how many look-ups of delivered entries in a row found nobody."""
+        with self._database.read() as conn:
+            return int(read_fact(conn, _MISSES) or 0)
+
+    def note_miss(self, at_least: timedelta) -> None:
+        """Count one more look-up that found nobody.
+
+        :param at_least: how long after it was sent the customer will be looked for again: as long,
+            for all we know, may others take to appear.
+        """
+        with self._database.write() as conn:
+            hold_facts(conn)
+            _count(conn, _MISSES)
+            _write_read_back(conn, max(_read_back(conn), at_least))
+
+    def note_unclear_miss(self) -> None:
+        """Count one more unclear entry that a look-up did not find."""
+        with self._database.write() as conn:
+            hold_facts(conn)
+            _count(conn, _UNCLEAR_MISSES)
+
+    def unclear_misses(self) -> int:
+        """Return how many unclear entries were not found since anything was."""
+        with self._database.read() as conn:
+            return int(read_fact(conn, _UNCLEAR_MISSES) or 0)
+
+    def read_back(self) -> timedelta:
+        """Return how long after it was sent a customer may take to appear, as seen lately."""
+        with self._database.read() as conn:
+            return _read_back(conn)
+
+    def has_real_customers(self) -> bool:
+        """Say whether any entry was found as a customer that is not a test."""
+        with self._database.read() as conn:
+            found = select(entries.c.id).where(entries.c.test.is_(False)).limit(1)
+            return conn.scalar(found) is not None
+
+    def claim_delivered(self, *, after_id: int = 0, customer_key: str | None = None) -> list[Claim]:
+        """Take the next delivered entry after that one, due or not, to look it up by hand."""
+        digest = None if customer_key is None else digest_of(customer_key)
+        with self._database.write() as conn:
+            return claims.claim_delivered(
+                conn, self.now_in(conn), self._lease, after_id=after_id, digest=digest
+            )
+
+    def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
+        """Write down what was tried, and leave the entry as it was before it was claimed."""
+        entry = claim.entry
+        with self._database.write() as conn:
+            now = self.now_in(conn)
+            due_in = None if entry.due_at is None else max(entry.due_at - now, timedelta(0))
+            verdict = Verdict(
+                after=entry.status, due_in=due_in, reason=entry.reason, attempt=attempt
+            )
+            return claims.leave(conn, claim, now, verdict)
+
+
+def _count(conn: Connection, name: str) -> None:
+    write_fact(conn, name, str(int(read_fact(conn, name) or 0) + 1))
+
+
+def _read_back(conn: Connection) -> timedelta:
+    return timedelta(seconds=float(read_fact(conn, _READ_BACK) or 0))
+
+
+def _write_read_back(conn: Connection, lasts: timedelta) -> None:
+    if lasts != _read_back(conn):
+        write_fact(conn, _READ_BACK, str(lasts.total_seconds()))
+
+
+def _pair_fact(public_key: str) -> str:
+    return f"found_by:{digest_of(public_key)[:16]}"
