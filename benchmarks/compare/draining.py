@@ -17,6 +17,7 @@ from flask import Flask
 
 from benchmarks import pairs
 from benchmarks.compare import handing
+from benchmarks.compare import on_celery
 from benchmarks.compare import queues
 from benchmarks.compare.place import XID
 from benchmarks.compare.queues import WORKERS
@@ -70,6 +71,13 @@ def _fill_ledger(stage: Stage, count: int) -> None:
             track_conversion(key_of(number), xid=XID, email="jo@example.com", name="Jo")
 
 
+def _fill_ours_on_celery(stage: Stage, count: int) -> None:
+    _fill_ledger(stage, count)
+    publish = on_celery.publisher(stage.place)
+    for entry_id in range(1, count + 1):
+        publish(entry_id)
+
+
 def _fill_celery(stage: Stage, count: int) -> None:
     report = queues.celery_app(stage.place).tasks[queues.CELERY_TASK]
     for number in range(count):
@@ -89,6 +97,11 @@ def _drainer(name: str) -> Drainer:
 DRAINERS: Final[dict[str, Drainer]] = {
     f"{OURS}, {WORKERS} at once": Drainer(OURS, _fill_ledger, partial(_worker, WORKERS)),
     f"{OURS}, 4 at once (default)": Drainer(OURS, _fill_ledger, partial(_worker, 4)),
+    f"{OURS} on Celery, {WORKERS} threads": Drainer(
+        f"{OURS} on Celery",
+        _fill_ours_on_celery,
+        lambda _count: ["-m", "benchmarks.compare.worker", "partnerstack"],
+    ),
     "`requests.post`, one by one": _drainer("one-by-one"),
     f"thread pool of {WORKERS}, `requests.post`": _drainer("pool"),
     f"thread pool of {WORKERS}, a session each": _drainer("pool-with-sessions"),

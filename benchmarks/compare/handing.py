@@ -39,6 +39,12 @@ def partnerstack(app: Flask, place: Place, engine: str = "thread") -> HandOver:
     return lambda key: track_conversion(key, email=PERSON["email"], name=PERSON["name"])
 
 
+def partnerstack_on_celery(app: Flask, place: Place) -> HandOver:
+    """Return the same, delivered by a Celery worker."""
+    queues.give_celery(app, place)
+    return partnerstack(app, place, engine="celery")
+
+
 # --- posted in the signup -------------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 from typing import Final
 
+from flask import Flask
+
 from benchmarks.compare.place import FACTS
 from benchmarks.compare.place import Place
 
@@ -56,10 +58,36 @@ def celery_app(place: Place) -> Any:
     return app
 
 
-def work_on_celery(place: Place, *arguments: str) -> None:
+def work_on_celery(place: Place) -> None:
+    work_with_threads(celery_app(place))
+
+
+def work_with_threads(app: Any, *arguments: str) -> None:
+    """Run a Celery's worker until it is stopped."""
     size = f"--concurrency={WORKERS}"
-    options = ["--pool=threads", size, "--loglevel=ERROR", *arguments]
-    celery_app(place).worker_main(["worker", *options])
+    app.worker_main(["worker", "--pool=threads", size, "--loglevel=ERROR", *arguments])
+
+
+def give_celery(app: Flask, place: Place) -> None:
+    """Give an app its Celery, as Flask's documentation shows, and our sweep."""
+    from celery import Celery
+    from celery import Task
+
+    from flask_partnerstack.celery import SWEEP_SCHEDULE
+
+    class FlaskTask(Task):  # type: ignore[misc]  # Celery ships no types
+        def __call__(self, *args: Any, **options: Any) -> Any:
+            with app.app_context():
+                return self.run(*args, **options)
+
+    celery = Celery(app.name, broker=place.redis, task_cls=FlaskTask)
+    celery.conf.update(
+        task_ignore_result=True,
+        broker_connection_retry_on_startup=True,
+        beat_schedule=SWEEP_SCHEDULE,
+    )
+    celery.set_default()
+    app.extensions["celery"] = celery
 
 
 # --- Huey -----------------------------------------------------------------------------------------

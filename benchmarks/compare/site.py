@@ -26,6 +26,7 @@ from benchmarks.loopback import key_of
 #: Those whose survival is tried.
 HANDS: Final[dict[str, handing.Handing]] = {
     "Flask-PartnerStack": handing.partnerstack,
+    "Flask-PartnerStack on Celery": handing.partnerstack_on_celery,
     "`requests.post` in the view": handing.inline,
     "Segment": handing.segment,
     "PostHog": handing.posthog,

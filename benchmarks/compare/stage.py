@@ -26,7 +26,12 @@ from benchmarks.compare.site import Signed
 from benchmarks.loopback import Vendor
 
 #: Those who need Redis and a worker, by the worker's name.
-QUEUES = {"Huey on Redis": "huey", "Celery on Redis": "celery", "RQ on Redis": "rq"}
+QUEUES = {
+    "Flask-PartnerStack on Celery": "partnerstack",
+    "Huey on Redis": "huey",
+    "Celery on Redis": "celery",
+    "RQ on Redis": "rq",
+}
 PATIENCE = 60.0
 SITE = "benchmarks.compare.site"
 

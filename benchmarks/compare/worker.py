@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 
+from benchmarks.compare import on_celery
 from benchmarks.compare.place import Place
 from benchmarks.compare.queues import WORK
 
 if __name__ == "__main__":
-    WORK[sys.argv[1]](Place.from_environment())
+    {**WORK, "partnerstack": on_celery.work}[sys.argv[1]](Place.from_environment())
