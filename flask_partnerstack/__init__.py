@@ -11,6 +11,8 @@ The house, from roof to ground. A file imports only from lower floors::
         operator's page; Prometheus; the app's own database; its task queue
     capture | tracking | verification
         request → g → cookie; conversion → ledger → nudge; is a customer known there?
+    _known
+        what is known of a customer without being told
     _visit
         what one request says of the visitor's clicks
     _state | signals

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from typing import Protocol
 from typing import cast
 
+from flask import Request
 from flask import Response
 from flask import has_request_context
 from flask import request
@@ -73,14 +74,24 @@ def current_visit() -> Visit:
 
     :raises NotInitialized: the request's app knows no PartnerStack.
     """
+    return visit_of(get_state()) if has_request_context() else NOBODY
+
+
+def visit_of(state: State) -> Visit:
+    """Return the same, for whoever has the state of the request's app."""
     if not has_request_context():
         return NOBODY
-    state = get_state()
-    environ = request.environ
+    environ = this_request().environ
     visit = environ.get(state.visit_key)
     if visit is None:
         visit = environ[state.visit_key] = look(state, environ)
     return cast("Visit", visit)
+
+
+def this_request() -> Request:
+    """Return the current request itself: a proxy looks it up for each attribute."""
+    here: Request = request._get_current_object()  # type: ignore[attr-defined]  # a proxy's
+    return here
 
 
 def follow(follower: Follower) -> None:

@@ -107,11 +107,12 @@ class Conversion:
         :raises InvalidConversion: naming the first field that cannot be reported.
         """
         checked = check_optional(optional)
-        return cls(customer_key=check_customer_key(customer_key), xid=_check_xid(xid), **checked)
+        return cls(customer_key=check_customer_key(customer_key), xid=check_xid(xid), **checked)
 
     def dumps(self) -> str:
         """Return the ledger's form: versioned JSON, without the fields that are absent."""
-        content = {name: value for name, value in self._items() if value}
+        # A frozen dataclass keeps its fields there, in their order: no look-up for each.
+        content = {name: value for name, value in vars(self).items() if value}
         return _ENCODER.encode({"v": 1, **content})
 
     @classmethod
@@ -131,9 +132,6 @@ class Conversion:
         if not {"customer_key", "xid"} <= known.keys():
             raise ValueError("not a conversion")
         return cls(**known)
-
-    def _items(self) -> Iterable[tuple[str, Any]]:
-        return ((name, getattr(self, name)) for name in _FIELDS)
 
 
 _FIELDS = tuple(f.name for f in fields(Conversion))
@@ -163,6 +161,17 @@ def check_customer_key(value: object) -> str:
             "customer_key", "expected your own ID of the customer; it is empty."
         )
     return _plain("customer_key", key, LONGEST_CUSTOMER_KEY)
+
+
+def check_xid(value: object) -> str:
+    """Return a click ID as it came.
+
+    :raises InvalidConversion: it cannot be one.
+    """
+    xid = valid_xid(value)
+    if xid is None:
+        raise InvalidConversion("xid", "expected PartnerStack's click ID: [0-9A-Za-z_-]{4,128}.")
+    return xid
 
 
 def check_optional(optional: Mapping[str, object]) -> dict[str, Any]:
@@ -197,13 +206,6 @@ def cleaned_user_agent(text: str | None) -> str | None:
         return None
     printable = text if text.isprintable() else "".join(filter(str.isprintable, text))
     return printable[:LONGEST_USER_AGENT].strip() or None
-
-
-def _check_xid(value: object) -> str:
-    xid = valid_xid(value)
-    if xid is None:
-        raise InvalidConversion("xid", "expected PartnerStack's click ID: [0-9A-Za-z_-]{4,128}.")
-    return xid
 
 
 def _plain(field: str, text: str, longest: int) -> str:

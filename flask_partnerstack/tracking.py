@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import logging
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -14,27 +13,24 @@ from typing import Any
 from typing import Final
 
 from flask import Flask
-from flask import has_request_context
-from flask import request
 
 from . import signals
+from ._known import FROM_REQUEST
+from ._known import FromRequest
+from ._known import known_of
 from ._state import State
 from ._state import get_state
 from ._state import this_app
-from ._visit import current_visit
 from .conversion import Conversion
 from .conversion import CustomerKey
 from .conversion import check_customer_key
 from .conversion import check_optional
-from .conversion import cleaned_user_agent
 from .conversion import looks_like_email
 from .conversion import masked
 from .conversion import without_invalid
-from .errors import InvalidConversion
 from .ledger import Entry
 from .ledger import Recorded
 from .ledger import Status
-from .referral import EMPTY
 from .referral import Referral
 from .settings import HASH
 from .settings import Settings
@@ -45,14 +41,6 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("flask_partnerstack")
 
 
-class _FromRequest:
-    """The default of ``referral``: whoever sent this request is who is converted."""
-
-    def __repr__(self) -> str:
-        return "FROM_REQUEST"
-
-
-FROM_REQUEST: Final = _FromRequest()
 PARKED = "no token"
 #: The host of a hashed address. No mail can reach it: https://www.rfc-editor.org/rfc/rfc2606
 HASHED_HOST = "hashed.invalid"
@@ -71,7 +59,7 @@ def track_conversion(
     sub_ids: Iterable[str] | None = None,
     meta: Mapping[str, Any] | None = None,
     xid: str | None = None,
-    referral: Referral | _FromRequest | None = FROM_REQUEST,
+    referral: Referral | FromRequest | None = FROM_REQUEST,
     session: Joinable | None = None,
 ) -> Entry | None:
     """Record durably that a referred visitor became a customer; it is delivered soon after.
@@ -110,8 +98,8 @@ def track_conversion(
         "meta": meta,
     }
     state = get_state()
-    known = _known_of(state, xid, referral)
-    if not state.settings.enabled or "xid" not in known:
+    known = known_of(state, xid, referral)
+    if known is None or not state.settings.enabled:
         # Validated all the same, so that a mistake shows at the first signup and not at the
         # first that pays.
         check_customer_key(customer_key)
@@ -119,9 +107,13 @@ def track_conversion(
         if session is not None and state.settings.enabled:
             state.ledger.join(session)
         return None
-    filled = {**known, **{name: value for name, value in given.items() if value is not None}}
-    conversion = Conversion.of(customer_key=customer_key, **filled)
-    return _record(state, conversion, _referral_of(conversion, xid, referral), session)
+    told = {name: value for name, value in given.items() if value is not None}
+    conversion = Conversion(
+        customer_key=check_customer_key(customer_key),
+        xid=known.xid,
+        **{**known.facts, **check_optional(told)},
+    )
+    return _record(state, conversion, known.referral, session)
 
 
 def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
@@ -140,98 +132,6 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
     for complaint in complaints:
         log.error("A field of a conversion is left out. %s", complaint)
     track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
-
-
-def _referral_of(
-    conversion: Conversion, xid: str | None, referral: Referral | _FromRequest | None
-) -> Referral:
-    """Return the referral that is about to earn, for whoever is asked for consent."""
-    if xid is not None:
-        return Referral(conversion.xid, source="stored")
-    return referral if isinstance(referral, Referral) else current_visit().referral
-
-
-# --- what the request knows ---------------------------------------------------------------------
-
-
-def _known_of(
-    state: State, xid: str | None, referral: Referral | _FromRequest | None
-) -> dict[str, Any]:
-    if xid is not None:
-        if not isinstance(referral, _FromRequest):
-            raise InvalidConversion("xid", "expected xid= or referral=, not both.")
-        return {"xid": xid}
-    if not isinstance(referral, _FromRequest):
-        return _known_of_stored(state, referral or EMPTY)
-    known = _known_of_referral(state, current_visit().referral)
-    return {**_known_of_request(state), **known}
-
-
-def _known_of_stored(state: State, referral: Referral) -> dict[str, Any]:
-    known = _known_of_referral(state, referral)
-    if referral.xid is not None and not known:
-        log.warning(
-            "Nothing is reported for the click %s: it is older than ATTRIBUTION_WINDOW. "
-            "Record a conversion when the customer signs up, or give xid= to report it all the "
-            "same.",
-            referral.xid,
-        )
-    return known
-
-
-def _known_of_referral(state: State, referral: Referral) -> dict[str, Any]:
-    if referral.xid is None or referral.expired(state.clock(), state.attribution.window):
-        return {}
-    return {
-        "xid": referral.xid,
-        "partner_key": referral.partner_key,
-        "sub_ids": referral.sub_ids,
-    }
-
-
-def _known_of_request(state: State) -> dict[str, Any]:
-    if not has_request_context():
-        return {}
-    settings = state.settings
-    _warn_of_proxy(state)
-    facts = {
-        "origin": request.host,
-        "ip_address": request.remote_addr if settings.send_ip else None,
-        "user_agent": (
-            cleaned_user_agent(request.headers.get("User-Agent"))
-            if settings.send_user_agent
-            else None
-        ),
-    }
-    kept, _ = without_invalid(facts)
-    return kept
-
-
-def _warn_of_proxy(state: State) -> None:
-    """Say once that customers' addresses are a proxy's, where a request shows it."""
-    environ = request.environ
-    if PROXY_FIXED in environ or not any(environ.get(name) for name in _FORWARDED):
-        return
-    if _is_private(request.remote_addr) and state.once.first("behind a proxy"):
-        log.warning(
-            "A conversion's request came from the private address %s with X-Forwarded-For: the "
-            "app is behind a proxy and does not know it, so that PartnerStack is told the proxy's "
-            "address in the place of the customer's. Expected: app.wsgi_app = "
-            "ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)",
-            request.remote_addr,
-        )
-
-
-#: What ProxyFix leaves in a request that it has set right.
-PROXY_FIXED = "werkzeug.proxy_fix.orig"
-_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
-
-
-def _is_private(address: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(address or "").is_private
-    except ValueError:  # a socket's file has none
-        return True
 
 
 def discreet(conversion: Conversion, settings: Settings) -> Conversion:

@@ -112,6 +112,12 @@ def test_a_stored_referral_takes_nothing_from_the_request(app: Flask) -> None:
     assert (facts["sub_ids"], facts["user_agent"]) == (("one",), None)
 
 
+def test_a_referral_that_is_none_says_what_makes_one(app: Flask) -> None:
+    """The text that was stored is not the referral yet, and the error names what reads it."""
+    with arrive(app), pytest.raises(InvalidConversion, match=r"referral: .*Referral\.loads"):
+        track_conversion("acme", referral=STORED.dumps())  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("none", [None, Referral(), Referral(partner_key="ann")])
 def test_an_explicitly_empty_referral_means_none(app: Flask, none: Referral | None) -> None:
     """A lead that nobody referred converts for nobody, although the admin was referred."""

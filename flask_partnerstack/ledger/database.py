@@ -50,13 +50,19 @@ class Database:
         self._process = os.getpid()
         self._locks: dict[str, threading.Lock] = {}
         self._abandoned: list[Pool] = []
+        self._held: weakref.WeakSet[Pool] = weakref.WeakSet()
         self._guard = _guard_for(url)
         weakref.finalize(self, self._engine.dispose)  # of an app that is dropped
         forks.watch(self)
 
     def holds(self, conn: Connection) -> bool:
         """Say whether somebody else's connection is one to this ledger's database."""
-        return not in_memory(self.url) and same_database(conn.engine.url, self.url)
+        pool = conn.engine.pool
+        if pool not in self._held:
+            if in_memory(self.url) or not same_database(conn.engine.url, self.url):
+                return False
+            self._held.add(pool)  # to compare two URLs takes as long as to insert a row
+        return True
 
     def check(self, conn: Connection) -> None:
         """Make sure, once, that the tables are there, over somebody else's connection.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from typing import Final
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy import event
@@ -32,45 +33,49 @@ _WAITING = "flask_partnerstack.waiting"
 _COMMITTED = "flask_partnerstack.committed"
 
 
-def plain(session: object) -> Session | Connection:
-    """Return the session in a ``scoped_session``, which looks it up anew each time it is asked.
+class Joined(NamedTuple):
+    """The caller's transaction, in which we write.
+
+    :param session: what it is the transaction of.
+    """
+
+    session: Session | Connection
+    connection: Connection
+
+    def when_committed(self, entry_id: int, act: Act) -> None:
+        """Call ``act`` once the outermost transaction is committed, and never if it is not.
+
+        A bare connection has no event for that, nor has a session that was bound to one; there it
+        is called when the connection is back in its pool, if the entry is in the table then.
+
+        :param act: what it raises is logged and goes no further.
+        """
+        session = self.session
+        if isinstance(session, Connection) or _is_bound_to_connection(session):
+            self.connection.info.setdefault(_WAITING, []).append((entry_id, act))
+            return
+        transaction = session.get_nested_transaction() or session.get_transaction()
+        session.info.setdefault(_WAITING, []).append(_Waiting(transaction, act))
+
+
+def join(session: object) -> Joined:
+    """Return the caller's transaction. Writes nothing.
 
     :raises InvalidConversion: ``session`` is none that can be joined; with the way out.
     """
-    return session if isinstance(session, Connection) else _plain(session)
-
-
-def connection_of(session: object) -> Connection:
-    """Return the connection of the caller's transaction.
-
-    :raises InvalidConversion: ``session`` is none that can be joined; with the way out.
-    """
-    conn = session if isinstance(session, Connection) else _connection_of(_plain(session))
-    if conn.dialect.name == "sqlite" and _is_in_savepoint(session, conn):
+    found = session if isinstance(session, Connection) else _plain(session)
+    conn = found if isinstance(found, Connection) else _connection_of(found)
+    is_in_savepoint = conn.in_nested_transaction() or found.in_nested_transaction()
+    if is_in_savepoint and conn.dialect.name == "sqlite":
         _refuse_legacy(conn)
-    return conn
-
-
-def when_committed(session: Joinable, conn: Connection, entry_id: int, act: Act) -> None:
-    """Call ``act`` once the outermost transaction is committed, and never if it is not.
-
-    A bare connection has no event for that, nor has a session that was bound to one; there it is
-    called when the connection is back in its pool, if the entry is in the table then.
-
-    :param act: what it raises is logged and goes no further.
-    """
-    if isinstance(session, Connection) or _is_bound_to_connection(_plain(session)):
-        conn.info.setdefault(_WAITING, []).append((entry_id, act))
-        return
-    session = _plain(session)
-    transaction = session.get_nested_transaction() or session.get_transaction()
-    session.info.setdefault(_WAITING, []).append(_Waiting(transaction, act))
+    return Joined(found, conn)
 
 
 # --- what may be joined -------------------------------------------------------------------------
 
 
 def _plain(session: object) -> Session:
+    """Return the session in a ``scoped_session``, which looks it up anew each time it is asked."""
     if isinstance(session, scoped_session):
         session = session()
     if isinstance(session, Session):
@@ -101,12 +106,6 @@ def _connection_of(session: Session) -> Connection:
 
 def _is_bound_to_connection(session: Session) -> bool:
     return isinstance(session.get_bind(clause=entries), Connection)
-
-
-def _is_in_savepoint(session: object, conn: Connection) -> bool:
-    return conn.in_nested_transaction() or (
-        not isinstance(session, Connection) and _plain(session).in_nested_transaction()
-    )
 
 
 def _refuse_legacy(conn: Connection) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
@@ -28,6 +29,7 @@ from .tables import entries
 
 if TYPE_CHECKING:
     from .joined import Joinable
+    from .joined import Joined
 
 
 @dataclass(frozen=True)
@@ -87,28 +89,24 @@ class Recording(Clocked):
         :raises sqlalchemy.exc.DBAPIError: whatever the database says, unchanged: a deadlock, or
             a serialization failure, is to be tried again by whoever began the transaction.
         """
-        from . import joined  # brings the ORM, which nobody else needs
-
-        caller = joined.plain(session)
-        conn = self.join(caller)
+        caller = self.join(session)
+        conn = caller.connection
         self._database.check(conn)
         values = new_row(conversion, self._clock(), reason, skipped=skipped)
         recorded = _insert_or_find(conn, values)
         if recorded.new:
-            joined.when_committed(caller, conn, recorded.entry.id, partial(then, recorded))
+            caller.when_committed(recorded.entry.id, partial(then, recorded))
         return recorded
 
-    def join(self, session: Joinable) -> Connection:
-        """Return the connection of the caller's transaction. Writes nothing.
+    def join(self, session: Joinable) -> Joined:
+        """Return the caller's transaction. Writes nothing.
 
         :raises InvalidConversion: ``session`` cannot be joined, or leads to another database.
         """
-        from . import joined
-
-        conn = joined.connection_of(session)
-        if not self._database.holds(conn):
-            raise InvalidConversion("session", self._elsewhere(conn))
-        return conn
+        caller = _joining()(session)
+        if not self._database.holds(caller.connection):
+            raise InvalidConversion("session", self._elsewhere(caller.connection))
+        return caller
 
     def _elsewhere(self, conn: Connection) -> str:
         here = self._database.location
@@ -118,6 +116,13 @@ class Recording(Clocked):
             "from there. Give PartnerStack your db object (db=db), or set PARTNERSTACK_LEDGER_URL "
             "to the app's database."
         )
+
+
+@cache  # an import that was done already still takes longer than all the rest of joining
+def _joining() -> Callable[[object], Joined]:
+    from .joined import join  # brings the ORM, which nobody else needs
+
+    return join
 
 
 _INSERT_OR_NOT = (
@@ -190,5 +195,8 @@ def new_row(
 
 
 def _entry_from(values: Mapping[str, Any], entry_id: int) -> Entry:
-    wanted = {name: values[name] for name in Entry.__dataclass_fields__ if name != "id"}
-    return Entry(id=entry_id, **{**wanted, "status": Status(values["status"])})
+    wanted = {name: values[name] for name in _OF_ENTRY}
+    return Entry(id=entry_id, status=Status(values["status"]), **wanted)
+
+
+_OF_ENTRY = tuple(name for name in Entry.__dataclass_fields__ if name not in ("id", "status"))

@@ -1,0 +1,151 @@
+"""``known_of``: what is known of a customer without being told, by the referral and the request.
+
+All of it is checked: what can be reported is kept, and the rest is left out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Mapping
+from typing import Any
+from typing import Final
+from typing import NamedTuple
+
+from flask import has_request_context
+
+from ._state import State
+from ._visit import Environ
+from ._visit import this_request
+from ._visit import visit_of
+from .conversion import check_optional
+from .conversion import check_xid
+from .conversion import cleaned_user_agent
+from .conversion import without_invalid
+from .errors import InvalidConversion
+from .referral import Referral
+
+log: Final = logging.getLogger("flask_partnerstack")
+
+
+class FromRequest:
+    """The default of ``referral``: whoever sent this request is who is converted."""
+
+    def __repr__(self) -> str:
+        return "FROM_REQUEST"
+
+
+FROM_REQUEST: Final = FromRequest()
+
+
+class Known(NamedTuple):
+    """What is known of a customer who came by a click that may earn. All of it is checked.
+
+    :param facts: optional fields of the conversion.
+    """
+
+    xid: str
+    referral: Referral
+    facts: Mapping[str, Any]
+
+
+def known_of(state: State, xid: object, referral: Referral | FromRequest | None) -> Known | None:
+    """Return what is known of the customer; ``None``: there is no click to report.
+
+    With ``xid`` or ``referral`` nothing is taken from the request, which is somebody else's then.
+
+    :raises InvalidConversion: naming the argument that nothing can be known by.
+    """
+    if xid is not None:
+        return _known_of_xid(xid, referral)
+    if isinstance(referral, FromRequest):
+        return _known_of_visitor(state)
+    return None if referral is None else _known_of_stored(state, referral)
+
+
+def _known_of_xid(xid: object, referral: Referral | FromRequest | None) -> Known:
+    if not isinstance(referral, FromRequest):
+        raise InvalidConversion("xid", "expected xid= or referral=, not both.")
+    checked = check_xid(xid)
+    return Known(checked, Referral(checked, source="stored"), {})
+
+
+def _known_of_visitor(state: State) -> Known | None:
+    referral = visit_of(state).referral
+    if not _may_earn(state, referral):
+        return None
+    return Known(
+        check_xid(referral.xid), referral, {**_said_by_request(state), **_said_by(referral)}
+    )
+
+
+def _known_of_stored(state: State, referral: object) -> Known | None:
+    if not isinstance(referral, Referral):
+        raise InvalidConversion(
+            "referral",
+            f"expected a Referral, got {type(referral).__name__}. Of a text that its dumps() "
+            "wrote, Referral.loads(text) makes one.",
+        )
+    if _may_earn(state, referral):
+        return Known(check_xid(referral.xid), referral, _said_by(referral))
+    if referral.xid is not None:
+        log.warning(
+            "Nothing is reported for the click %s: it is older than ATTRIBUTION_WINDOW. "
+            "Record a conversion when the customer signs up, or give xid= to report it all the "
+            "same.",
+            referral.xid,
+        )
+    return None
+
+
+def _may_earn(state: State, referral: Referral) -> bool:
+    return referral.xid is not None and not referral.expired(
+        state.clock(), state.attribution.window
+    )
+
+
+def _said_by(referral: Referral) -> dict[str, Any]:
+    return check_optional({"partner_key": referral.partner_key, "sub_ids": referral.sub_ids})
+
+
+# --- what the request knows ---------------------------------------------------------------------
+
+
+def _said_by_request(state: State) -> dict[str, Any]:
+    if not has_request_context():
+        return {}
+    request, settings = this_request(), state.settings
+    _warn_of_proxy(state, request.environ, request.remote_addr)
+    facts: dict[str, object] = {"origin": request.host}
+    if settings.send_ip:
+        facts["ip_address"] = request.remote_addr
+    if settings.send_user_agent:
+        facts["user_agent"] = cleaned_user_agent(request.environ.get("HTTP_USER_AGENT"))
+    kept, _ = without_invalid(facts)
+    return kept
+
+
+#: What ProxyFix leaves in a request that it has set right.
+PROXY_FIXED = "werkzeug.proxy_fix.orig"
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
+
+
+def _warn_of_proxy(state: State, environ: Environ, address: str | None) -> None:
+    """Say once that customers' addresses are a proxy's, where a request shows it."""
+    if PROXY_FIXED in environ or not any(environ.get(name) for name in _FORWARDED):
+        return
+    if _is_private(address) and state.once.first("behind a proxy"):
+        log.warning(
+            "A conversion's request came from the private address %s with X-Forwarded-For: the "
+            "app is behind a proxy and does not know it, so that PartnerStack is told the proxy's "
+            "address in the place of the customer's. Expected: app.wsgi_app = "
+            "ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)",
+            address,
+        )
+
+
+def _is_private(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_private
+    except ValueError:  # a socket's file has none
+        return True
