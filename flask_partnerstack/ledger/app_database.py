@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy import StaticPool
 from sqlalchemy.exc import IntegrityError
 
+from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
@@ -50,7 +50,7 @@ class AppDatabase:
         self._suited: Engine | None = None
         self._prepared = False
         self._checked = False
-        self._lock = threading.Lock()
+        self._preparing = forks.LateLock()
 
     @property
     def location(self) -> str:
@@ -143,7 +143,7 @@ class AppDatabase:
             yield
 
     def _prepare(self) -> None:
-        with self._lock:
+        with self._preparing.here:
             if not self._prepared:
                 with self._connect() as conn, conn.begin():
                     schema.check(conn)
