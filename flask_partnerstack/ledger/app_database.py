@@ -17,6 +17,7 @@ from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
+from .connecting import location_of
 from .connecting import same_database
 from .facts import make_hold
 from .trouble import INIT_DB
@@ -57,7 +58,7 @@ class AppDatabase:
         """Where the ledger lies, without a password."""
         if self._app_engine is None:
             return "the app's own database"
-        return self._app_engine.url.render_as_string(hide_password=True)
+        return location_of(self._app_engine.url)
 
     @property
     def is_sqlite(self) -> bool:
@@ -94,7 +95,8 @@ class AppDatabase:
     def write(self) -> Iterator[Connection]:
         """One transaction of our own that may write; committed at the end of the block.
 
-        :raises LedgerUnavailable: whatever the database says, but a broken constraint.
+        :raises LedgerUnavailable: whatever the database says; of a broken constraint the kind
+            :class:`~.trouble.ConstraintBroken`.
         """
         with self._speaking(), self._connect() as conn, conn.begin():
             self._take_write_lock(conn)

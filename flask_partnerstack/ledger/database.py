@@ -20,6 +20,7 @@ from .. import forks
 from . import schema
 from .connecting import TURN_WAIT
 from .connecting import in_memory
+from .connecting import location_of
 from .connecting import make_engine
 from .connecting import same_database
 from .connecting import transaction
@@ -41,7 +42,7 @@ class Database:
 
     def __init__(self, url: URL, *, embedded: bool) -> None:
         self.url = url
-        self.location: str = url.render_as_string(hide_password=True)
+        self.location = location_of(url)
         self._embedded = embedded
         self._engine = make_engine(url)
         self._prepared = False
@@ -88,7 +89,8 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """One transaction that may write; committed at the end of the block.
 
-        :raises LedgerUnavailable: whatever the database says, but a broken constraint.
+        :raises LedgerUnavailable: whatever the database says; of a broken constraint the kind
+            :class:`~.trouble.ConstraintBroken`.
         """
         with self._speaking(), self._turn(), transaction(self._engine) as conn:
             yield conn
