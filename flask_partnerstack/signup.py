@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from flask import Response
 from flask import current_app
+from flask import has_request_context
 from flask import request
 
 from . import signals
@@ -29,6 +30,8 @@ from ._visit import follow
 from .conversion import CustomerKey
 from .conversion import log_extra
 from .conversion import masked
+from .errors import InvalidConversion
+from .errors import NotInitialized
 from .tracking import record_leniently
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -94,12 +97,8 @@ def set_customer(
     Takes what ``track_conversion`` takes and never raises: a bad key is logged and signalled, a
     bad optional field is logged and left out.
     """
-    signup = current_visit().follower
-    if not isinstance(signup, _Signup):
-        log.error(
-            "set_customer() was called outside a view decorated with @track_signup: nothing is "
-            "recorded. Decorate the view, or call track_conversion()."
-        )
+    signup = _current_signup()
+    if signup is None:
         return
     signup.customer = {
         "customer_key": customer_key,
@@ -146,8 +145,27 @@ def _decorated_async(
 
 def _begin(customer: AskCustomer | None, success: AskSuccess | None) -> _Signup:
     signup = _Signup(customer, success)
-    follow(signup)
+    try:
+        if has_request_context():
+            follow(signup)
+    except NotInitialized as e:  # the signup is worth more
+        log.error("Nothing that a view under @track_signup does is recorded. %s", e)
     return signup
+
+
+def _current_signup() -> _Signup | None:
+    try:
+        signup = current_visit().follower
+    except NotInitialized as e:
+        log.error("set_customer() records nothing. %s", e)
+        return None
+    if isinstance(signup, _Signup):
+        return signup
+    log.error(
+        "set_customer() was called outside a view decorated with @track_signup: nothing is "
+        "recorded. Decorate the view, or call track_conversion()."
+    )
+    return None
 
 
 class _Signup:
@@ -178,16 +196,34 @@ class _Signup:
             return self.customer if response.status_code < 400 else None
         if self._ask_customer is None or not self._succeeded(response):
             return None
-        return cast("Customer | None", _sync(self._ask_customer)())
+        return _check_customer(_awaited(self._ask_customer()))
 
     def _succeeded(self, response: Response) -> bool:
         if self._ask_success is not None:
-            return bool(_sync(self._ask_success)(response))
+            return bool(_awaited(self._ask_success(response)))
         return looks_like_success(response)
 
 
-def _sync(function: Callable[..., Any]) -> Callable[..., Any]:
-    return current_app.ensure_sync(function)
+def _awaited(answer: Any) -> Any:
+    """Return what a function of the app's answered, ``async`` or not, whatever kind it is of."""
+    if not inspect.iscoroutine(answer):  # not isawaitable(), by which each proxy is one
+        return answer
+
+    async def wait() -> Any:
+        return await answer
+
+    return current_app.ensure_sync(wait)()
+
+
+def _check_customer(answer: Any) -> Customer | None:
+    if answer is None or isinstance(answer, Mapping):
+        return answer
+    raise InvalidConversion(
+        "customer",
+        "expected a mapping of track_conversion's arguments, "
+        '{"customer_key": user.public_id}, or None for nobody, '
+        f"got {answer.__class__.__name__}.",  # a proxy's is that of what it leads to
+    )
 
 
 def looks_like_success(response: Response) -> bool:

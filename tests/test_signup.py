@@ -18,6 +18,7 @@ from flask import request
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
+from werkzeug.local import LocalProxy
 
 from flask_partnerstack import Entry
 from flask_partnerstack import PartnerStack
@@ -467,3 +468,86 @@ def test_a_ledger_that_fails_costs_no_signup(
     assert client.post("/signup").text == "ok"
     assert "NOT recorded: customer acme, xid Kvx64pph9uhCju" in caplog.text
     assert "init-db" in caplog.text
+
+
+class User:
+    """What Flask-Login's ``current_user`` leads to."""
+
+
+@pytest.mark.parametrize(
+    ("returned", "named"),
+    [(User(), "User"), (LocalProxy(User), "User"), (42, "int"), ([("customer_key", 1)], "list")],
+)
+def test_a_customer_that_is_no_mapping_is_said(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, returned: Any, named: str
+) -> None:
+    """The visitor sees the page; the log names what came, and what was expected."""
+    view = track_signup(customer=lambda: returned)(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    assert client.post("/signup").status_code == 201
+    assert "customer: expected a mapping of track_conversion's arguments" in caplog.text
+    assert f"got {named}." in caplog.text
+    assert caplog.records[-1].levelno == logging.ERROR
+
+
+class Asynchronous:
+    """A callable with an ``async`` call, which no ``iscoroutinefunction`` sees."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def __call__(self, *_given: object) -> Any:
+        await asyncio.sleep(0)
+        return self._answer
+
+
+def test_a_callable_may_be_async_without_showing_it(app: Flask, client: FlaskClient) -> None:
+    """What ``customer`` and ``success`` return is awaited if it can be."""
+    customer, no = Asynchronous({"customer_key": "acme"}), Asynchronous(False)
+    credited = track_signup(customer=customer)(lambda: ("created", 201))
+    failed = track_signup(customer=customer, success=no)(lambda: ("created", 201))
+    app.add_url_rule("/failed", "failed", failed, methods=["POST"])
+    app.add_url_rule("/signup", "signup", credited, methods=["POST"])
+    client.post("/failed")
+    assert keys(app) == []
+    client.post("/signup")
+    assert keys(app) == ["acme"]
+
+
+def test_an_app_that_was_never_registered_costs_no_signup(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A forgotten ``init_app`` is an ERROR line for each call, and the visitor sees the page."""
+    bare = Flask("bare")
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme")
+        return "ok"
+
+    route(bare, signup)
+    assert bare.test_client().post("/signup").text == "ok"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert caplog.text.count("partnerstack.init_app(app) was not called") == 2
+
+
+def test_a_view_may_be_called_without_a_request(app: Flask) -> None:
+    """A unit test calls it as the function that it is."""
+    assert track_signup(lambda: "ok")() == "ok"
+    with app.app_context():
+        assert track_signup(lambda: "ok")() == "ok"
+
+
+def test_whatever_is_raised_behind_the_view_costs_no_signup(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even the line that says so may fail, for somebody else's objects are in it."""
+
+    class Unspeakable:
+        def __str__(self) -> str:
+            raise LookupError("no words")
+
+    view = track_signup(customer=lambda: {"customer_key": Unspeakable()})(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    assert client.post("/signup").status_code == 201
+    assert "no words" in caplog.text
