@@ -15,6 +15,7 @@ from typing import ParamSpec
 from typing import TypeVar
 from typing import cast
 from typing import overload
+from urllib.parse import unquote
 from urllib.parse import urljoin
 from urllib.parse import urlsplit
 
@@ -237,7 +238,7 @@ def _leads_elsewhere(response: Response) -> bool:
     if response.status_code not in (301, 302, 303, 307, 308) or not response.location:
         return False
     target = urlsplit(urljoin(request.url, response.location))
-    return target.path != request.script_root + request.path
+    return unquote(target.path) != request.script_root + request.path
 
 
 def _regret(customer: Customer, error: Exception) -> None:

@@ -190,30 +190,37 @@ def test_the_last_call_wins(app: Flask, client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "answer", "credited"),
+    ("asked", "answer", "credited"),
     [
-        ("POST", ("created", 201), True),
-        ("PUT", ("created", 201), True),
-        ("POST", ("", 302, {"Location": "/welcome"}), True),
-        ("POST", ("", 303, {"Location": "https://app.acme.com/welcome"}), True),
-        ("POST", ("", 302, {"Location": "/signup"}), False),
-        ("POST", ("", 302, {"Location": "/signup?error=taken"}), False),
-        ("POST", ("", 302, {"Location": "http://localhost/signup"}), False),
-        ("POST", ("", 302, {"Location": "?again"}), False),
-        ("POST", ("", 302), False),
-        ("POST", ("form", 200), False),
-        ("POST", ("no", 422), False),
-        ("GET", ("created", 201), False),
-        ("GET", ("", 302, {"Location": "/welcome"}), False),
+        ("POST /signup", ("created", 201), True),
+        ("PUT /signup", ("created", 201), True),
+        ("POST /signup", ("", 302, {"Location": "/welcome"}), True),
+        ("POST /signup", ("", 303, {"Location": "https://app.acme.com/welcome"}), True),
+        ("POST /signup", ("", 302, {"Location": "/signup"}), False),
+        ("POST /signup", ("", 302, {"Location": "/signup?error=taken"}), False),
+        ("POST /signup", ("", 302, {"Location": "http://localhost/signup"}), False),
+        ("POST /signup", ("", 302, {"Location": "?again"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "/inscripción"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "/inscripci%C3%B3n?error=taken"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "?again"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "/bienvenido"}), True),
+        ("POST /a%2520b", ("", 302, {"Location": "/a%2520b"}), False),
+        ("POST /a%2520b", ("", 302, {"Location": "/a%20b"}), True),
+        ("POST /signup", ("", 302), False),
+        ("POST /signup", ("form", 200), False),
+        ("POST /signup", ("no", 422), False),
+        ("GET /signup", ("created", 201), False),
+        ("GET /signup", ("", 302, {"Location": "/welcome"}), False),
     ],
 )
 def test_customer_is_asked_when_it_looks_like_success(
-    app: Flask, client: FlaskClient, method: str, answer: Any, credited: bool
+    app: Flask, client: FlaskClient, asked: str, answer: Any, credited: bool
 ) -> None:
     """An unsafe request that was answered with 201 or a redirect elsewhere, and no other."""
-    view = track_signup(customer=lambda: {"customer_key": "acme"})(lambda: answer)
-    app.add_url_rule("/signup", "signup", view, methods=["GET", "POST", "PUT"])
-    client.open("/signup", method=method)
+    view = track_signup(customer=lambda: {"customer_key": "acme"})(lambda **_path: answer)
+    app.add_url_rule("/<path>", "signup", view, methods=["GET", "POST", "PUT"])
+    method, path = asked.split()
+    client.open(path, method=method)
     assert keys(app) == (["acme"] if credited else [])
 
 
