@@ -101,6 +101,9 @@ def set_customer(
     signup = _current_signup()
     if signup is None:
         return
+    if signup.ended:
+        _complain_of_late(customer_key)
+        return
     signup.customer = {
         "customer_key": customer_key,
         "email": email,
@@ -177,9 +180,11 @@ class _Signup:
         self._ask_success = ask_success
         self.customer: Customer | None = None
         self.answered = False
+        self.ended = False
 
     def follow(self, response: Response) -> None:
         """Record the conversion, if there was one. Never raises."""
+        self.ended = True
         customer: Customer | None = None
         try:
             customer = self._new_customer(response)
@@ -193,8 +198,11 @@ class _Signup:
         """Return who signed up, now that the response is finished."""
         if not self.answered:
             return None
+        if self.customer is not None and response.status_code >= 400:
+            _note_error(self.customer, response.status_code)
+            return None
         if self.customer is not None:
-            return self.customer if response.status_code < 400 else None
+            return self.customer
         if self._ask_customer is None or not self._succeeded(response):
             return None
         return _check_customer(_awaited(self._ask_customer()))
@@ -239,6 +247,32 @@ def _leads_elsewhere(response: Response) -> bool:
         return False
     target = urlsplit(urljoin(request.url, response.location))
     return unquote(target.path) != request.script_root + request.path
+
+
+def _complain_of_late(customer_key: object) -> None:
+    key, xid = str(customer_key), current_visit().referral.xid
+    log.error(
+        "A conversion was NOT recorded: customer %s, xid %s: set_customer() was called after the "
+        "response was finished, in a generator that streams it perhaps. Call it before the view "
+        "returns.",
+        masked(key),
+        xid,
+        extra=log_extra(key, xid),
+    )
+
+
+def _note_error(customer: Customer, status: int) -> None:
+    """Say what became of a customer whom a partner referred, and whose signup failed."""
+    key, xid = str(customer.get("customer_key")), current_visit().referral.xid
+    if xid is not None:
+        log.warning(
+            "Nothing is recorded of customer %s, xid %s: the view named them, and was answered %s "
+            "in the end.",
+            masked(key),
+            xid,
+            status,
+            extra=log_extra(key, xid),
+        )
 
 
 def _regret(customer: Customer, error: Exception) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from flask import Response
 from flask import flash
 from flask import redirect
 from flask import request
+from flask import stream_with_context
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
@@ -152,8 +154,8 @@ def test_an_answer_of_400_or_more_credits_nobody(
     assert keys(app) == []
 
 
-def test_the_finished_response_counts(make_app: MakeApp) -> None:
-    """A hook that turns the answer into an error, a failed commit for one, credits nobody."""
+def test_the_finished_response_counts(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that makes an error of the answer, a failed commit for one, credits nobody; said."""
     app = make_app()
 
     @app.after_request
@@ -170,6 +172,23 @@ def test_the_finished_response_counts(make_app: MakeApp) -> None:
     client.set_cookie("ps_xid", XID)
     client.post("/signup")
     assert keys(app) == []
+    assert f"customer acme, xid {XID}: the view named them, and was answered 500" in caplog.text
+    assert caplog.records[-1].partnerstack_xid == XID  # type: ignore[attr-defined]
+
+
+def test_an_error_is_not_spoken_of_for_whom_nobody_referred(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing would have been recorded of them anyhow."""
+
+    @track_signup
+    def signup() -> ResponseReturnValue:
+        set_customer("acme")
+        return "no", 422
+
+    route(app, signup)
+    app.test_client().post("/signup")
+    assert caplog.records == []
 
 
 def test_the_last_call_wins(app: Flask, client: FlaskClient) -> None:
@@ -387,6 +406,27 @@ def test_set_customer_outside_a_decorated_view_is_said(
         set_customer("acme")
     assert keys(app) == []
     assert caplog.text.count("outside a view decorated") == 2
+
+
+def test_set_customer_in_a_stream_is_said(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The response is finished before its generator runs; who is named there is named too late."""
+
+    @track_signup
+    def signup() -> ResponseReturnValue:
+        def stream() -> Iterator[str]:
+            set_customer("acme")
+            yield "ok"
+
+        return app.response_class(stream_with_context(stream()))
+
+    route(app, signup)
+    assert client.post("/signup").text == "ok"
+    assert keys(app) == []
+    assert caplog.records[-1].levelno == logging.ERROR
+    assert "customer acme" in caplog.text
+    assert "set_customer() was called after the response was finished" in caplog.text
 
 
 @pytest.mark.parametrize("key", [None, "", True])
