@@ -24,6 +24,8 @@ AFTER_FAILURE = 5.0
 #: Seconds that the process's exit waits for sends under way.
 STOP_WITHIN = 2.0
 
+MakeThread = Callable[..., threading.Thread]
+
 
 class ThreadEngine:
     """One daemon thread that schedules, and up to ``concurrency`` daemon threads that send.
@@ -33,6 +35,7 @@ class ThreadEngine:
     API hangs.
 
     :param stop_within: seconds that :meth:`stop` waits for what is claimed.
+    :param make_thread: makes one of its threads, as :class:`threading.Thread` does.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class ThreadEngine:
         concurrency: int,
         poll: float = POLL,
         stop_within: float = STOP_WITHIN,
+        make_thread: MakeThread = threading.Thread,
     ) -> None:
         self._work = work
         self._concurrency = concurrency
         self._poll = poll
         self._stop_within = stop_within
+        self._make_thread = make_thread
         self._starting = forks.LateLock()
         self._crew: _Crew | None = None
         self.awake: bool = False
@@ -67,7 +72,7 @@ class ThreadEngine:
             )
             self.awake = True
             return
-        crew = _Crew(self._work, self._concurrency, self._poll)
+        crew = _Crew(self._work, self._concurrency, self._poll, self._make_thread)
         try:
             crew.start()
         except RuntimeError as e:  # no more threads here, or the interpreter is on its way out
@@ -99,10 +104,11 @@ class ThreadEngine:
 class _Crew:
     """The threads of one process."""
 
-    def __init__(self, work: Work, size: int, poll: float) -> None:
+    def __init__(self, work: Work, size: int, poll: float, make_thread: MakeThread) -> None:
         self._work = work
         self._size = size
         self._poll = poll
+        self._make_thread = make_thread
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._change = threading.Condition()
         self._nudged = True
@@ -169,21 +175,34 @@ class _Crew:
     def _give(self, job: Job) -> None:
         with self._change:
             self._busy += 1
-            short = self._senders < min(self._busy, self._size)
-            self._senders += short
-        if short:
+            is_short = self._senders < min(self._busy, self._size)
+        if is_short:
+            self._recruit()
+        if self._senders:
+            self._jobs.put(job)
+        else:
+            self._do(job)  # as well as another thread would; what is due next waits for it
+
+    def _recruit(self) -> None:
+        try:
             self._spawn(self._send, "partnerstack-sender")
-        self._jobs.put(job)
+        except RuntimeError as e:  # no more threads here, or the interpreter is on its way out
+            log.warning("No more threads can be started; delivering with those there are: %s", e)
+        else:
+            self._senders += 1
 
     def _send(self) -> None:
         while (job := self._jobs.get()) is not None:
-            try:
-                job(self._goes_on)
-            except Exception:  # one entry must not end the thread that the others need
-                log.exception("An entry could not be settled; its lease will bring it back.")
-            finally:
-                del job
-                self._done()
+            self._do(job)
+            del job
+
+    def _do(self, job: Job) -> None:
+        try:
+            job(self._goes_on)
+        except Exception:  # one entry must not end the thread that the others need
+            log.exception("An entry could not be settled; its lease will bring it back.")
+        finally:
+            self._done()
 
     def _goes_on(self) -> bool:
         return not self._stopping
@@ -195,6 +214,6 @@ class _Crew:
             self._change.notify_all()
 
     def _spawn(self, target: Callable[[], None], name: str) -> threading.Thread:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread = self._make_thread(target=target, name=name, daemon=True)
         thread.start()
         return thread

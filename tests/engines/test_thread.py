@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -190,6 +191,52 @@ def test_no_thread_to_be_had_is_said_and_raises_nothing(
     engine.nudge()
     assert not engine.awake
     assert "nothing is delivered by this process" in caplog.text
+
+
+class Scarce:
+    """Threads of which so many can be started, and more once there is room."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def __call__(self, **options: Any) -> threading.Thread:
+        self.room -= 1
+        return threading.Thread(**options) if self.room >= 0 else Refused(**options)
+
+
+class Refused(threading.Thread):
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_it_goes_on_with_the_threads_that_there_are(
+    work: Work, caplog: pytest.LogCaptureFixture, room: int
+) -> None:
+    """Where no sender can be started, or no second one, all that is claimed is dealt with."""
+    engine = ThreadEngine(work, concurrency=2, poll=3600.0, make_thread=Scarce(room))
+    finished = threading.Semaphore(0)
+    for _ in range(3):
+        work.jobs = [finished.release, finished.release]
+        engine.nudge()
+        assert all(finished.acquire(timeout=PATIENCE) for _ in range(2))
+    engine.stop()
+    assert "No more threads can be started" in caplog.text
+
+
+def test_it_has_all_its_threads_again_when_there_is_room(work: Work) -> None:
+    """A shortage that is over leaves nothing behind."""
+    threads = Scarce(1)
+    engine = ThreadEngine(work, concurrency=2, poll=3600.0, make_thread=threads)
+    finished, together = threading.Event(), threading.Barrier(3)
+    work.jobs = [finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    threads.room = 2
+    work.jobs = [lambda: together.wait(PATIENCE), lambda: together.wait(PATIENCE)]
+    engine.nudge()
+    together.wait(PATIENCE)  # both at once, and the test
+    engine.stop()
 
 
 EXIT = """
