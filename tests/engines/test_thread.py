@@ -66,35 +66,37 @@ def test_waking_twice_starts_one_scheduler(work: Work, engine: ThreadEngine) -> 
 
 def test_sends_at_once_are_bounded(work: Work, engine: ThreadEngine) -> None:
     """Two at once is two at once, and nothing more is claimed before one of them is done."""
-    together = threading.Barrier(3)
-    work.jobs = [lambda: together.wait(PATIENCE), lambda: together.wait(PATIENCE), lambda: None]
+    begun, together = threading.Semaphore(0), threading.Barrier(3)
+
+    def wait() -> None:
+        begun.release()
+        together.wait(PATIENCE)
+
+    work.jobs = [wait, wait, lambda: None]
     engine.nudge()
-    while work.jobs[1:]:
-        work.looked.acquire(timeout=0.01)
+    assert all(begun.acquire(timeout=PATIENCE) for _ in range(2))
     assert len(work.jobs) == 1
     together.wait(PATIENCE)
 
 
-def test_a_sender_goes_on_until_the_engine_stops(work: Work, engine: ThreadEngine) -> None:
+def test_a_sender_goes_on_until_the_engine_stops(work: Work) -> None:
     """A job may go on with what is due after it, and no longer when the engine is stopped."""
-    begun, stopping = threading.Event(), threading.Event()
-    work.jobs = [lambda: None]
-    engine.nudge()
-    assert work.looked.acquire(timeout=PATIENCE)
+    engine = ThreadEngine(work, concurrency=1, poll=3600.0, stop_within=0.0)
+    begun, stopped = threading.Event(), threading.Event()
 
     def wait() -> None:
         begun.set()
-        stopping.wait(PATIENCE)
+        stopped.wait(PATIENCE)
 
+    work.jobs = [lambda: None]
+    engine.nudge()
+    assert work.dealt.acquire(timeout=PATIENCE)
     work.jobs = [wait]
     engine.nudge()
     assert begun.wait(PATIENCE)
-    stopper = threading.Thread(target=engine.stop)
-    stopper.start()
-    while engine.awake:
-        pass
-    stopping.set()
-    stopper.join(PATIENCE)
+    engine.stop()
+    stopped.set()
+    assert work.dealt.acquire(timeout=PATIENCE)
     assert work.told == [True, False]
 
 

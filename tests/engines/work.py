@@ -23,7 +23,7 @@ class Work:
         self.asked: list[int] = []
         #: What each job was told when it asked whether to go on.
         self.told: list[bool] = []
-        self.looked = threading.Semaphore(0)
+        self.dealt = threading.Semaphore(0)
         self._lock = threading.Lock()
 
     def take(self, limit: int) -> list[Job]:
@@ -33,9 +33,9 @@ class Work:
         return [partial(self._run, job) for job in taken]
 
     def next_due(self) -> float | None:
-        self.looked.release()
         return 0.0 if self.jobs else self.due_in
 
     def _run(self, job: Callable[[], object], go_on: Callable[[], bool]) -> None:
         job()
         self.told.append(go_on())
+        self.dealt.release()
