@@ -15,8 +15,10 @@ The house, from roof to ground. A file imports only from lower floors::
         what is known of a customer without being told
     _visit
         what one request says of the visitor's clicks
-    _state | signals
-        what belongs to one app; past-tense facts
+    signals
+        past-tense facts
+    _state
+        what belongs to one app
     dispatcher | engines | hooks
         what happens to what is due; who runs it, and when; the app's own say
     wire | ledger

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from flask import Flask
-from flask import current_app
-from flask import has_app_context
 from sqlalchemy import Engine
 from sqlalchemy import MetaData
 
+from ._state import context_of
+from ._state import is_current
 from .errors import ConfigurationError
 from .ledger import AppDatabase
 from .ledger import add_tables
@@ -43,20 +43,14 @@ def join_metadata(db: Any) -> None:
 
 
 def _engine_of(app: Flask, db: Any) -> Engine:
-    if _is_current(app):
-        return _engine(db)
-    with app.app_context():
-        return _engine(db)
-
-
-def _engine(db: Any) -> Engine:
-    engine: Engine = db.engine
-    return engine
+    with context_of(app):
+        engine: Engine = db.engine
+        return engine
 
 
 def _open_connection_of(app: Flask, db: Any) -> Any:
     """Return the driver's connection of the transaction that ``db.session`` has open here."""
-    if not _is_current(app):
+    if not is_current(app):
         return None
     session = _session_of(db)
     if session is None or not session.in_transaction() or not session.is_active:
@@ -70,7 +64,3 @@ def _session_of(db: Any) -> Session | None:
         session: Session = db.session
         return session
     return registry() if registry.has() else None
-
-
-def _is_current(app: Flask) -> bool:
-    return has_app_context() and current_app._get_current_object() is app  # type: ignore[attr-defined]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from dataclasses import field
 
 from flask import Flask
 from flask import current_app
+from flask import has_app_context
 
 from .dispatcher import Dispatcher
 from .engines import Engine
@@ -67,6 +70,20 @@ def this_app() -> Flask:
     """Return the current app itself, not the proxy."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy's
     return app
+
+
+def is_current(app: Flask) -> bool:
+    """Say whether ``app`` is the one whose context is active here."""
+    return has_app_context() and this_app() is app
+
+
+def context_of(app: Flask) -> AbstractContextManager[object]:
+    """Return a context of ``app``, where its own is not the current one.
+
+    The end of a second one would run the app's teardown functions in the middle of a request, and
+    roll back what the view has not committed yet.
+    """
+    return nullcontext() if is_current(app) else app.app_context()
 
 
 def get_state(app: Flask | None = None) -> State:

@@ -22,6 +22,7 @@ from rq import get_current_job
 
 from ._state import EXTENSION
 from ._state import State
+from ._state import context_of
 from ._state import get_state
 from ._state import this_app
 from .engines import Publish
@@ -75,7 +76,7 @@ def connect(app: Flask) -> Publish:
 
 def _queue_of(app: Flask) -> Queue:
     found = app.extensions.get("rq")
-    with app.app_context():  # Flask-RQ's extension serves many apps, and gives the current one's
+    with context_of(app):  # Flask-RQ's extension serves many apps, and gives the current one's
         queue = found if isinstance(found, Queue) else getattr(found, "queue", None)
     if not isinstance(queue, Queue):
         raise ConfigurationError(
