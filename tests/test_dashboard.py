@@ -31,6 +31,7 @@ from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Entry
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Move
+from flask_partnerstack.ledger.tables import entries
 from tests.kit import XID
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
@@ -227,6 +228,16 @@ def test_a_bad_question_is_named(operator: Operator, path: str) -> None:
     response = operator.client.get(f"/ps{path}")
     assert response.status_code == 400
     assert re.search(r"(status|before|after|days): expected", response.text)
+
+
+def test_a_damaged_entry_is_shown_all_the_same(operator: Operator) -> None:
+    """By what the entry itself knows; it is what an operator has to look at."""
+    entry = operator.record("acme", name="Jo Doe")
+    with get_state(operator.app).ledger.storage.write() as conn:
+        conn.execute(entries.update(), {"payload": "x"})
+    page = operator.get(f"/entry/{entry.id}")
+    assert XID in page
+    assert "Jo Doe" not in page
 
 
 def test_an_entry_is_shown_with_its_trail(operator: Operator) -> None:

@@ -94,11 +94,19 @@ def read_payload(entry: Entry, payload: str) -> Conversion:
 
     :raises ValueError: the ledger's form was tampered with.
     """
-    if payload == PRUNED:
-        return Conversion(
-            customer_key=entry.customer_key, xid=entry.xid, partner_key=entry.partner_key
-        )
-    return Conversion.loads(payload)
+    return _known_of(entry) if payload == PRUNED else Conversion.loads(payload)
+
+
+def known_conversion(entry: Entry, payload: str) -> Conversion:
+    """Return the same to be looked at: of one that was tampered with, too, what the entry knows."""
+    try:
+        return read_payload(entry, payload)
+    except ValueError:
+        return _known_of(entry)
+
+
+def _known_of(entry: Entry) -> Conversion:
+    return Conversion(customer_key=entry.customer_key, xid=entry.xid, partner_key=entry.partner_key)
 
 
 @dataclass(frozen=True, kw_only=True)

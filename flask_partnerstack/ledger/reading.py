@@ -16,7 +16,7 @@ from .entry import Attempt
 from .entry import Entry
 from .entry import Status
 from .entry import digest_of
-from .entry import read_payload
+from .entry import known_conversion
 from .tables import entries
 
 
@@ -32,10 +32,10 @@ class Reading(Clocked):
             return find_customer(conn, customer_key)
 
     def conversion_of(self, entry: Entry) -> Conversion:
-        """Return all that will be reported of an entry."""
+        """Return all that will be reported of an entry; of a damaged one, what it knows itself."""
         with self._database.read() as conn:
             wanted = select(entries.c.payload).where(entries.c.id == entry.id)
-            return read_payload(entry, conn.scalars(wanted).one())
+            return known_conversion(entry, conn.scalars(wanted).one())
 
     def has(self, entry_id: int) -> bool:
         """Say whether there is an entry with this id."""

@@ -16,7 +16,7 @@ from . import reports
 from .clocked import Clocked
 from .entry import Entry
 from .entry import Status
-from .entry import read_payload
+from .entry import known_conversion
 from .reports import Filter
 from .tables import entries
 
@@ -54,7 +54,8 @@ class Survey(Clocked):
         chosen = select(entries).where(entries.c.id > last, *wanted.conditions())
         with self._database.read() as conn:
             rows = conn.execute(chosen.order_by(entries.c.id).limit(CHUNK)).all()
-        return [_with_conversion(claims.entry_of(row), row.payload) for row in rows]
+        found = [(claims.entry_of(row), row.payload) for row in rows]
+        return [(entry, known_conversion(entry, payload)) for entry, payload in found]
 
     def looked_up(self, *, limit: int) -> Sequence[Entry]:
         """Return the newest entries that were found at PartnerStack, newest first."""
@@ -67,7 +68,7 @@ class Survey(Clocked):
         chosen = select(entries).order_by(entries.c.id.desc()).limit(limit)
         with self._database.read() as conn:
             rows = conn.execute(chosen).all()
-        return [_with_conversion(claims.entry_of(row), row.payload)[1] for row in rows]
+        return [known_conversion(claims.entry_of(row), row.payload) for row in rows]
 
     def overdue(self) -> timedelta:
         """Return how long the first due entry has waited for somebody to deal with it."""
@@ -118,11 +119,3 @@ class Survey(Clocked):
         with self._database.read() as conn:
             found: datetime | None = conn.scalar(oldest)
         return found
-
-
-def _with_conversion(entry: Entry, payload: str) -> tuple[Entry, Conversion]:
-    try:
-        return entry, read_payload(entry, payload)
-    except ValueError:
-        key, xid, partner_key = entry.customer_key, entry.xid, entry.partner_key
-        return entry, Conversion(customer_key=key, xid=xid, partner_key=partner_key)

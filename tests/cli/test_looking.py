@@ -11,6 +11,7 @@ from flask import Flask
 from flask_partnerstack import Referral
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.ledger.tables import entries
 from flask_partnerstack.wire import Response
 from tests.kit import XID
 from tests.kit import Clock
@@ -114,3 +115,21 @@ def test_bad_input_of_the_others() -> None:
     app = Flask("bare")
     for arguments in (["list", "--limit", "0"], ["status", "--xml"], ["show"]):
         assert run(app, *arguments).exit_code == 2
+
+
+def test_a_damaged_conversion_is_shown_by_what_its_entry_knows(app: Flask) -> None:
+    """What brought somebody to look at it is no reason not to show it; the trail is there too."""
+    with app.app_context():
+        track_conversion("acme", xid=XID, email="jo@acme.com")
+    damage(app)
+    get_state(app).dispatcher.run_pass()
+    result = run(app, "show", "acme", "--json")
+    assert result.exit_code == 0
+    said = json.loads(result.output)
+    assert (said["xid"], said["email"], said["status"]) == (XID, None, "dead")
+    assert "unreadable" in said["trail"][0]["reason"]
+
+
+def damage(app: Flask) -> None:
+    with get_state(app).ledger.storage.write() as conn:
+        conn.execute(entries.update(), {"payload": '{"v": 1, "customer_key"'})
