@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from ..conversion import Conversion
@@ -9,21 +10,27 @@ from ..settings import Settings
 from .protocol import Answer
 from .protocol import Customer
 from .protocol import Receipt
+from .protocol import Request
 from .protocol import Response
 from .protocol import conversion_request
 from .protocol import date_of
 from .protocol import lookup_request
 from .protocol import read_customer
 from .protocol import read_receipt
+from .protocol import secrets_of
 from .transport import Transport
 
 
 class Client:
-    """Reports conversions and looks customers up, over any transport."""
+    """Reports conversions and looks customers up, over any transport.
+
+    Its credentials stay with it: an answer that echoes them is kept without.
+    """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
+        self._secrets = secrets_of(settings.token, settings.public_key, settings.secret_key)
 
     def deliver(self, conversion: Conversion, *, within: timedelta) -> Receipt:
         """Report one conversion.
@@ -33,8 +40,7 @@ class Client:
         """
         settings = self._settings
         request = conversion_request(settings.conversion_url, settings.token or "", conversion)
-        response = self._transport.send(request, within=within)
-        return read_receipt(response, settings.status_policy)
+        return read_receipt(self._exchange(request, within), settings.status_policy)
 
     def look_up(self, customer_key: str, *, within: timedelta) -> Customer | None:
         """Ask for one customer; ``None`` is a clean "no such customer".
@@ -56,4 +62,8 @@ class Client:
         request = lookup_request(
             settings.api_url, settings.public_key or "", settings.secret_key or "", customer_key
         )
-        return self._transport.send(request, within=within)
+        return self._exchange(request, within)
+
+    def _exchange(self, request: Request, within: timedelta) -> Response:
+        response = self._transport.send(request, within=within)
+        return replace(response, secrets=self._secrets)

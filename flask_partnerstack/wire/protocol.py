@@ -8,9 +8,11 @@ statuses, the judgement is ours and ``STATUS_POLICY`` overrides it
 from __future__ import annotations
 
 import base64
+import html
 import json
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from datetime import datetime
@@ -58,17 +60,22 @@ class Response:
     """One HTTP answer, read to a bound.
 
     :param elapsed: from the first byte sent to the last byte read; connecting is not in it.
+    :param secrets: what is masked where the answer is kept: a service may echo the request.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     elapsed: timedelta = timedelta(0)
+    secrets: Sequence[bytes] = field(default=(), repr=False)
 
     @property
     def text(self) -> str:
         """The body as one short printable line, for the trail."""
-        text = self.body[: 4 * LONGEST_ANSWER].decode("utf-8", "replace")
+        body = self.body
+        for secret in self.secrets:  # before it is cut, or half of one would be left
+            body = body.replace(secret, b"***")
+        text = body[: 4 * LONGEST_ANSWER].decode("utf-8", "replace")
         line = " ".join(text.split())
         return "".join(filter(str.isprintable, line))[:LONGEST_ANSWER]
 
@@ -229,6 +236,28 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
+def secrets_of(token: str | None, public_key: str | None, secret_key: str | None) -> list[bytes]:
+    """Return what no answer may show, in every way that a service may write it; longest first."""
+    pair = _pair(public_key, secret_key) if public_key and secret_key else None
+    ways = {
+        write(secret)
+        for secret in (token, public_key, secret_key, pair)
+        if secret
+        for write in _WAYS
+    }
+    return sorted((way.encode() for way in ways), key=len, reverse=True)
+
+
+#: As it is; in a URL; in a page; in JSON, where a slash may be escaped or not.
+_WAYS: tuple[Callable[[str], str], ...] = (
+    str,
+    lambda secret: quote(secret, safe=""),
+    html.escape,
+    lambda secret: json.dumps(secret)[1:-1],
+    lambda secret: json.dumps(secret)[1:-1].replace("/", r"\/"),
+)
+
+
 # --- a look-up ----------------------------------------------------------------------------------
 
 
@@ -241,12 +270,15 @@ def lookup_request(api_url: str, public_key: str, secret_key: str, customer_key:
     """
     if customer_key in (".", ".."):
         raise Unclear("a customer key of dots cannot be looked up")
-    pair = base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
     return Request(
         "GET",
         f"{api_url}/api/v2/customers/{quote(customer_key, safe='')}",
-        {"Authorization": f"Basic {pair}", **_COMMON},
+        {"Authorization": f"Basic {_pair(public_key, secret_key)}", **_COMMON},
     )
+
+
+def _pair(public_key: str, secret_key: str) -> str:
+    return base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
 
 
 def read_customer(response: Response) -> Customer | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -21,6 +24,7 @@ from flask_partnerstack.wire import Client
 from flask_partnerstack.wire import Customer
 from flask_partnerstack.wire import HTTPTransport
 from flask_partnerstack.wire import Receipt
+from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import ScriptedTransport
 
@@ -138,3 +142,46 @@ def test_lookup_of_what_lags(client: Client, sandbox: SandboxProcess) -> None:
     sandbox.fault(on="api", status=404, body="<html>not the API</html>")
     with pytest.raises(Unclear):
         client.look_up("7f3e", within=WITHIN)
+
+
+SECRETS = {
+    "PARTNERSTACK_TOKEN": "tok/en+&-Zx81",
+    "PARTNERSTACK_PUBLIC_KEY": "pk_Zx82",
+    "PARTNERSTACK_SECRET_KEY": "sk_Zx83",
+}
+
+
+def echoing(prefix: bytes = b"") -> Client:
+    """Return a client of a service that answers with what it was sent, in every way of writing."""
+
+    def echo(request: Request) -> Response:
+        said = request.headers["Authorization"]
+        bare = said.split(" ", 1)[1]
+        pair = base64.b64decode(bare).decode() if said.startswith("Basic") else bare
+        ways = {quote(pair, safe=""), html.escape(pair), pair.replace("/", r"\/")}
+        body = prefix + " ".join((said, pair, *ways)).encode()
+        return Response(400, body=body)
+
+    transport = ScriptedTransport()
+    transport.answers = [echo]
+    return Client(Settings.from_mapping(SECRETS), transport)
+
+
+@pytest.mark.parametrize("prefix", [b"", b" " * 1990, b"x" * 490])
+@pytest.mark.parametrize("ask", ["deliver", "look_up"])
+def test_an_answer_that_echoes_the_request_gives_no_secret_away(ask: str, prefix: bytes) -> None:
+    """Neither the token nor the pair goes on into the trail, also where the answer is cut."""
+    wanted = conversion() if ask == "deliver" else "7f3e"
+    with pytest.raises(DeliveryError) as raised:
+        getattr(echoing(prefix), ask)(wanted, within=WITHIN)
+    answer = raised.value.answer
+    assert "r *" in answer or "c *" in answer  # Bearer ***, Basic ***
+    assert not [part for part in ("Zx", "tok", "sk_", "pk_", "cGtf") if part in answer]
+
+
+def test_a_receipt_gives_no_secret_away() -> None:
+    """What was taken has an answer, too."""
+    transport = ScriptedTransport()
+    transport.answers = [Response(200, body=b"thanks for tok/en+&-Zx81")]
+    client = Client(Settings.from_mapping(SECRETS), transport)
+    assert client.deliver(conversion(), within=WITHIN) == Receipt(200, "thanks for ***")
