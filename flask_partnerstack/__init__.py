@@ -13,8 +13,8 @@ The house, from roof to ground. A file imports only from lower floors::
         request → g → cookie; conversion → ledger → nudge; is a customer known there?
     _known
         what is known of a customer without being told
-    _visit
-        what one request says of the visitor's clicks
+    _visit | _origin
+        what one request says of the visitor's clicks; was it sent by a page of ours?
     signals
         past-tense facts
     _state

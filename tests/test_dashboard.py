@@ -394,7 +394,13 @@ def test_an_order_from_another_site_is_refused(operator: Operator, site: str) ->
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [("http://localhost", 303), ("http://evil.example", 403), ("null", 403), (None, 403)],
+    [
+        ("http://localhost", 303),
+        ("http://evil.example", 403),
+        ("http://[::1", 403),
+        ("null", 403),
+        (None, 403),
+    ],
 )
 def test_an_older_browser_says_its_origin(
     operator: Operator, origin: str | None, status: int

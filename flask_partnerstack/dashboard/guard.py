@@ -13,7 +13,6 @@ import hmac
 import secrets
 from collections.abc import Awaitable
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from flask import Response
 from flask import abort
@@ -21,6 +20,8 @@ from flask import current_app
 from flask import g
 from flask import request
 from werkzeug.wrappers import Response as WerkzeugResponse
+
+from .._origin import comes_from_here
 
 #: Asked before each request: ``True`` lets it pass, a response is what is answered instead (a
 #: redirect to a login, say), anything else is a 403. Only ``True``, because the text of a login
@@ -70,7 +71,7 @@ def refuse_foreign_orders() -> None:
     """
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
-    if not _is_from_here():
+    if not comes_from_here():
         abort(
             403,
             "The order did not come from a page of this site. Behind a proxy, let Flask know the "
@@ -79,15 +80,6 @@ def refuse_foreign_orders() -> None:
     given, kept = request.form.get(FIELD, ""), request.cookies.get(COOKIE, "")
     if not kept or not hmac.compare_digest(given.encode(), kept.encode()):
         abort(403, "The form is too old, or cookies are off. Go back, reload and try again.")
-
-
-def _is_from_here() -> bool:
-    # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
-    fetched_from = request.headers.get("Sec-Fetch-Site")
-    if fetched_from is not None:
-        return fetched_from == "same-origin"
-    # Only https, and http to this machine, has the other. Origin is older.
-    return urlsplit(request.headers.get("Origin", "")).netloc == request.host
 
 
 def token() -> str:

@@ -9,6 +9,7 @@ from flask import request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
+from .._origin import comes_from_here
 from . import control
 from . import page
 from . import redirector
@@ -65,17 +66,8 @@ def refuse_strangers() -> None:
     # A name that an attacker points at 127.0.0.1 arrives here with that name (DNS rebinding).
     if not is_this_machine(hostname(request.host)):
         abort(403, "The sandbox answers to loopback addresses and localhost only.")
-    if request.method not in {"GET", "HEAD", "OPTIONS"} and _is_cross_site():
+    if request.method not in {"GET", "HEAD", "OPTIONS"} and comes_from_here() is False:
         abort(403, "The sandbox takes no orders from pages of other sites.")
-
-
-def _is_cross_site() -> bool:
-    # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
-    fetched_from = request.headers.get("Sec-Fetch-Site")
-    if fetched_from:
-        return fetched_from not in {"same-origin", "none"}
-    origin = request.headers.get("Origin")
-    return origin is not None and origin != request.host_url.rstrip("/")
 
 
 def keep_private(response: Response) -> Response:

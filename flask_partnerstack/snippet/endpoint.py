@@ -7,7 +7,6 @@ partner's link does for anybody who follows it. It answers pages of its own orig
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from flask import Flask
 from flask import Response
@@ -15,6 +14,7 @@ from flask import request
 from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from .._origin import comes_from_here
 from .._state import State
 from .._state import get_state
 from .._visit import look
@@ -38,7 +38,7 @@ def keep_click() -> Response:
     """Keep the click in the body, which is the page's query string."""
     response = Response(status=204)
     response.headers["Cache-Control"] = "no-store"
-    if not _is_same_origin():
+    if not comes_from_here():  # what is no browser has no business here
         raise Forbidden(
             "Only pages of this origin may call this. Behind a proxy, let it hand on the Host "
             "header (ProxyFix, x_host=1)."
@@ -55,22 +55,6 @@ def _query() -> str:
         raise RequestEntityTooLarge
     text: str = body.decode("latin-1")
     return text.removeprefix("?")
-
-
-def _is_same_origin() -> bool:
-    """Say whether a page of ours calls. What is no browser has no business here.
-
-    https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
-    """
-    told = request.headers.get("Sec-Fetch-Site")
-    if told is not None:
-        return told == "same-origin"
-    # An older browser's. Hosts only: TLS often ends at a proxy that does not say so.
-    try:
-        origin = urlsplit(request.headers.get("Origin", "")).netloc
-    except ValueError:
-        return False
-    return origin != "" and origin == request.host
 
 
 def _exemption(app: Flask) -> Callable[[], None]:

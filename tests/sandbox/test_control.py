@@ -74,6 +74,7 @@ def test_loopback_names_are_welcome(visitor: Visitor, host: str) -> None:
     [
         ({"Origin": "https://acme.test"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[::1"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "http://localhost"}, 200),
