@@ -33,6 +33,7 @@ from .conversion import log_extra
 from .conversion import masked
 from .errors import InvalidConversion
 from .errors import NotInitialized
+from .tracking import click_of
 from .tracking import record_leniently
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -263,7 +264,7 @@ def _complain_of_late(customer_key: object) -> None:
 
 def _note_error(customer: Customer, status: int) -> None:
     """Say what became of a customer whom a partner referred, and whose signup failed."""
-    key, xid = str(customer.get("customer_key")), current_visit().referral.xid
+    key, xid = str(customer.get("customer_key")), click_of(customer)
     if xid is not None:
         log.warning(
             "Nothing is recorded of customer %s, xid %s: the view named them, and was answered %s "
@@ -277,7 +278,7 @@ def _note_error(customer: Customer, status: int) -> None:
 
 def _regret(customer: Customer, error: Exception) -> None:
     """Log what is needed to record by hand what could not be recorded, and tell the app."""
-    key, xid = str(customer.get("customer_key")), current_visit().referral.xid
+    key, xid = str(customer.get("customer_key")), click_of(customer)
     log.error(
         "A conversion was NOT recorded: customer %s, xid %s: %s. "
         "Record it with: flask partnerstack track CUSTOMER_KEY --xid XID, or "

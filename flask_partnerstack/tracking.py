@@ -21,10 +21,12 @@ from ._known import known_of
 from ._state import State
 from ._state import get_state
 from ._state import this_app
+from ._visit import current_visit
 from .conversion import Conversion
 from .conversion import CustomerKey
 from .conversion import check_customer_key
 from .conversion import check_optional
+from .conversion import log_extra
 from .conversion import looks_like_email
 from .conversion import masked
 from .conversion import without_invalid
@@ -32,6 +34,7 @@ from .ledger import Entry
 from .ledger import Recorded
 from .ledger import Status
 from .referral import Referral
+from .referral import valid_xid
 from .settings import HASH
 from .settings import Settings
 
@@ -130,8 +133,29 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
     }
     kept, complaints = without_invalid(optional)
     for complaint in complaints:
-        log.error("A field of a conversion is left out. %s", complaint)
+        _say_left_out(str(customer_key), click_of(fields), complaint)
     track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
+
+
+def click_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the click that a decorated view's customer came by: the one given, or the request's.
+
+    For a log line; what cannot be a click is not shown.
+    """
+    if fields.get("xid") is not None:
+        return valid_xid(fields["xid"])
+    referral = fields.get("referral", current_visit().referral)
+    return referral.xid if isinstance(referral, Referral) else None
+
+
+def _say_left_out(customer_key: str, xid: str | None, complaint: str) -> None:
+    log.error(
+        "A field of a conversion is left out: customer %s, xid %s: %s",
+        masked(customer_key),
+        xid,
+        complaint,
+        extra=log_extra(customer_key, xid),
+    )
 
 
 def discreet(conversion: Conversion, settings: Settings) -> Conversion:

@@ -24,6 +24,7 @@ from werkzeug.local import LocalProxy
 
 from flask_partnerstack import Entry
 from flask_partnerstack import PartnerStack
+from flask_partnerstack import Referral
 from flask_partnerstack import set_customer
 from flask_partnerstack import signals
 from flask_partnerstack import track_signup
@@ -456,19 +457,49 @@ def test_a_bad_key_is_logged_and_signalled(
 def test_a_bad_optional_field_is_left_out(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The conversion is recorded without it, and the log names it."""
+    """The conversion is recorded without it; the log names it, and whose it was."""
 
     @track_signup
     def signup() -> str:
-        set_customer("acme", email="x" * 10_000, name="Jo")
+        set_customer("jo@acme.com", email="x" * 10_000, name="Jo")
         return "ok"
 
     route(app, signup)
     client.post("/signup")
     state = get_state(app)
-    conversion = state.ledger.conversion_of(state.ledger.get("acme"))
+    conversion = state.ledger.conversion_of(state.ledger.get("jo@acme.com"))
     assert (conversion.email, conversion.name) == (None, "Jo")
-    assert "email: expected" in caplog.text
+    (said,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert f"customer j***@acme.com, xid {XID}: email: expected" in said.getMessage()
+    assert vars(said)["partnerstack_customer_key"] == "j***@acme.com"
+    assert vars(said)["partnerstack_xid"] == XID
+
+
+@pytest.mark.parametrize("click", [{"xid": "Stored1234"}, {"referral": Referral("Stored1234")}])
+def test_a_field_that_is_left_out_is_said_of_its_own_click(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, click: dict[str, Any]
+) -> None:
+    """``customer=`` may say which click it is, and then it is that one's."""
+    view = track_signup(customer=lambda: {"customer_key": "acme", "email": 1, **click})(
+        lambda: ("created", 201)
+    )
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client.post("/signup")
+    assert "customer acme, xid Stored1234: email: expected" in caplog.text
+
+
+def test_what_is_not_recorded_is_said_of_its_own_click(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The repair is to be made for the click that was given, and not for this visitor's."""
+    app = make_app(LEDGER_URL="sqlite:///unfurnished.db")
+    customer = {"customer_key": "acme", "xid": "Stored1234"}
+    view = track_signup(customer=lambda: customer)(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client = app.test_client()
+    client.set_cookie("ps_xid", XID)
+    assert client.post("/signup").status_code == 201
+    assert "NOT recorded: customer acme, xid Stored1234" in caplog.text
 
 
 def test_a_misspelt_field_is_left_out_by_name(
