@@ -123,7 +123,7 @@ def decorate_url(url: str, referral: Referral | None = None) -> str:
     """
     settings = get_state().settings
     found = current_visit().referral if referral is None else referral
-    return decorate(url, found, settings.xid_params[0], settings.partner_key_params[0])
+    return decorate(url, found, settings.xid_params, settings.partner_key_params)
 
 
 def _mentions(state: State) -> Callable[[str | None, str | None], bool]:

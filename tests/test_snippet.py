@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
+from flask_partnerstack._state import get_state
 from flask_partnerstack.capture import decorate_url
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.referral import read_query
@@ -344,6 +345,33 @@ def test_decorated_url_is_read_back(make_app: MakeApp) -> None:
     with app.app_context():
         query = decorate_url("https://app.example/?a=1", referral).partition("?")[2]
     assert read_query(query, ("cid",), ("who",)) == referral
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "ps_xid=Theirs1234&ps_partner_key=YWRh",
+        "gsxid=Theirs1234&gspk=YWRh&sid=theirs&sid1=too",
+        "gspk=YWRh",
+        "a=1&amp;ps_partner_key=YWRh",
+    ],
+)
+@pytest.mark.parametrize("partner_key", [None, "ann"])
+def test_a_click_in_the_url_gives_way_whole(
+    app: Flask, theirs: str, partner_key: str | None
+) -> None:
+    """Click, partner and sub IDs come from one source: nobody is paid for another's click."""
+    ours = Referral(XID, partner_key, source="url")
+    with app.app_context():
+        query = decorate_url(f"https://app.example/?{theirs}", ours).partition("?")[2]
+    settings = get_state(app).settings
+    assert read_query(query, settings.xid_params, settings.partner_key_params) == ours
+
+
+def test_a_sid_of_the_apps_own_stays(app: Flask) -> None:
+    """Without a click beside it, a field of that name is no sub ID."""
+    with app.app_context():
+        assert decorate_url("/?sid=session", Referral(XID)) == f"/?sid=session&ps_xid={XID}"
 
 
 def test_nobody_decorates_nothing(app: Flask) -> None:

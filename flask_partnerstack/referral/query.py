@@ -44,11 +44,13 @@ def read_query(
     return Referral(xid, partner_key, None, valid_sub_ids(sub_ids) if sub_ids else (), "url")
 
 
-def decorate(url: str, referral: Referral, xid_param: str, partner_key_param: str) -> str:
+def decorate(
+    url: str, referral: Referral, xid_params: tuple[str, ...], partner_key_params: tuple[str, ...]
+) -> str:
     """Return ``url`` with the click in its query, where :func:`read_query` finds it.
 
-    The rest of the URL stays as it is; a click that it carried already is replaced. What is no
-    web address (``mailto:``) is returned unchanged.
+    The rest of the URL stays as it is; a click that it carried already gives way, with its
+    partner and its sub IDs. What is no web address (``mailto:``) is returned unchanged.
     """
     try:
         parts = urlsplit(url)
@@ -56,13 +58,36 @@ def decorate(url: str, referral: Referral, xid_param: str, partner_key_param: st
         return url
     if referral.xid is None or parts.scheme not in ("", "http", "https"):
         return url
-    ours = [(xid_param, referral.xid)]
+    ours = [(xid_params[0], referral.xid)]
     if referral.partner_key is not None:
-        ours.append((partner_key_param, encode_partner_key(referral.partner_key)))
+        ours.append((partner_key_params[0], encode_partner_key(referral.partner_key)))
     ours += [(f"sid{n or ''}", sub_id) for n, sub_id in enumerate(referral.sub_ids)]
     names = {name for name, _ in ours}
-    others = [f for f in parts.query.split("&") if f and f.partition("=")[0] not in names]
+    others = [
+        field
+        for field in _without_click(parts.query, {*xid_params, *partner_key_params})
+        if _name_of(field) not in names
+    ]
     return parts._replace(query="&".join((*others, urlencode(ours)))).geturl()
+
+
+def _without_click(query: str, params: set[str]) -> list[str]:
+    """Return the fields that are not part of a click: it has names of its own, and sub IDs.
+
+    Without a click beside it, ``sid`` may be the name of anything.
+    """
+    fields = [(_name_of(field), field) for field in query.split("&") if field]
+    if params.isdisjoint(name for name, _ in fields):
+        return [field for _, field in fields]
+    return [
+        field for name, field in fields if name not in params and not _SUB_ID_NAME.fullmatch(name)
+    ]
+
+
+def _name_of(field: str) -> str:
+    # A link that was HTML-escaped once too often separates by "&amp;", so that every name but
+    # the first arrives as "amp;name".
+    return field.partition("=")[0].removeprefix("amp;")
 
 
 def _fields(query: str, wanted: tuple[str, ...]) -> _Fields:
@@ -74,11 +99,9 @@ def _fields(query: str, wanted: tuple[str, ...]) -> _Fields:
         query = query.encode("latin-1", "replace").decode("utf-8", "replace")
     found = []
     for field in query.split("&", MOST_FIELDS)[:MOST_FIELDS]:
-        name, _, value = field.partition("=")
-        # A link that was HTML-escaped once too often separates by "&amp;", so that every name
-        # but the first arrives as "amp;name".
-        name = name.removeprefix("amp;")
+        name = _name_of(field)
         if name in wanted or name.startswith("sid"):
+            value = field.partition("=")[2]
             found.append((name, unquote_plus(value, errors="replace")))
     return found
 
