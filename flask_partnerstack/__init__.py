@@ -9,8 +9,9 @@ The house, from roof to ground. A file imports only from lower floors::
     signup | snippet | sandbox | doctor | dashboard | metrics | _db | celery | rq
         the decorator; what a page is given; a fake PartnerStack; is it set up right? the
         operator's page; Prometheus; the app's own database; its task queue
-    capture | tracking | verification
-        request → g → cookie; conversion → ledger → nudge; is a customer known there?
+    capture | tracking | verification | erasing
+        request → g → cookie; conversion → ledger → nudge; is a customer known there? a customer
+        is forgotten
     _known
         what is known of a customer without being told
     _visit | _origin

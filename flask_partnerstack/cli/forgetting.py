@@ -7,6 +7,7 @@ from datetime import timedelta
 import click
 
 from .._state import get_state
+from ..erasing import erase_customer
 from ..ledger import Status
 from .choosing import duration
 from .group import in_app
@@ -68,7 +69,7 @@ def erase(customer_key: str, as_json: bool) -> None:
     the search. What is pending is not sent any more. PartnerStack's own record is not touched.
     Exit code 1 in a ledger that was moved: erase where it went as well.
     """
-    entry = get_state().ledger.erase(customer_key)
+    entry = erase_customer(customer_key)
     if as_json:
         say_json(facts_of(entry))
         return

@@ -17,9 +17,8 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from .. import signals
 from .._state import get_state
-from .._state import this_app
+from ..erasing import erase_customer
 from ..errors import EntryClaimed
 from ..errors import EntryNotFound
 from ..errors import IllegalTransition
@@ -176,21 +175,12 @@ def requeue(entry_id: int) -> ResponseReturnValue:
 def erase(entry_id: int) -> ResponseReturnValue:
     """Erase an entry's customer."""
     entry = _find(entry_id)
-    complaint: LedgerMoved | None = None
     try:
         if not is_erased(entry):
-            get_state().ledger.erase(entry.customer_key)
-    except EntryClaimed as e:
+            erase_customer(entry.customer_key)
+    except (EntryClaimed, LedgerMoved) as e:  # of the second it is erased here all the same
         return _refused(entry, e)
-    except LedgerMoved as e:  # erased here all the same
-        complaint = e
-    _announce(entry, _find(entry_id))
-    return _back_to(entry, "erased") if complaint is None else _refused(entry, complaint)
-
-
-def _announce(before: Entry, after: Entry) -> None:
-    if before.status is Status.PENDING and after.status is Status.SKIPPED:
-        signals.send(signals.conversion_skipped, this_app(), entry=after, reason=after.reason)
+    return _back_to(entry, "erased")
 
 
 def _back_to(entry: Entry, done: str) -> WerkzeugResponse:

@@ -17,7 +17,9 @@ from click.exceptions import Exit
 from flask import Flask
 
 from benchmarks.ledger import fill
+from flask_partnerstack import Entry
 from flask_partnerstack import Status
+from flask_partnerstack import signals
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.cli import forgetting
@@ -174,11 +176,18 @@ def test_erase_empties_one_customer(shop: Flask) -> None:
 
 
 def test_erase_of_what_waits(app: Flask) -> None:
-    """Who is not sent yet is not sent; nobody else need be asked then."""
+    """Who is not sent yet is not sent, which the app is told once; nobody else need be asked."""
+    told: list[tuple[int, str]] = []
+
+    def hear(_app: Flask, entry: Entry, reason: str) -> None:
+        told.append((entry.id, reason))
+
     with app.app_context():
         track_conversion("acme", xid=XID)
-    assert run(app, "erase", "acme").output == "Entry 1 is erased; it is skipped.\n"
-    assert json.loads(run(app, "erase", "acme", "--json").output)["status"] == "skipped"
+    with signals.conversion_skipped.connected_to(hear, sender=app):
+        assert run(app, "erase", "acme").output == "Entry 1 is erased; it is skipped.\n"
+        assert json.loads(run(app, "erase", "acme", "--json").output)["status"] == "skipped"
+    assert told == [(1, "erased")]
 
 
 def test_erase_refuses(shop: Flask) -> None:
