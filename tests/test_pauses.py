@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable
 
@@ -218,6 +219,26 @@ def test_one_that_alone_is_forbidden_is_buried(
     dead = state.ledger.get("customer 7")
     assert dead.status is Status.DEAD
     assert state.ledger.trail(dead)[-1].answer == "partner left"
+
+
+def test_one_that_is_forbidden_again_is_buried_whatever_came_between(
+    app: Flask, state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """403, turned away for now, 403: what counts is in its trail. Requeued, it begins anew."""
+    ill = itertools.cycle((403, 429))
+
+    def answer(request: object) -> Response:
+        bad = transport.conversions[-1]["customer_key"] == "customer 7"
+        return Response(next(ill) if bad else 200)
+
+    transport.answers = [answer] * 1000
+    run(state, clock, 120)
+    assert state.ledger.get("customer 7").attempts == 3
+    state.ledger.requeue("customer 7")
+    record(app, 60)  # ten more, that succeed beside it
+    run(state, clock, 120)
+    dead = state.ledger.get("customer 7")
+    assert (dead.status, dead.attempts) == (Status.DEAD, 3 + 4)
 
 
 def test_one_that_alone_is_rejected_is_buried(

@@ -137,11 +137,19 @@ class Judge:
         if attempt.status != 403:
             self.postpone(claim, timedelta(0), attempt)
             self._pause(Cause.DENIED, attempt.reason, wish)
-        elif _was_forbidden_before(claim) and _others_succeeded(claim, streak):
+        elif _others_succeeded(claim, streak) and self._was_forbidden_before(claim):
             self.bury(claim, attempt, note="it alone is forbidden")
         else:
             self.postpone(claim, retry_delay(claim.entry.attempts + 1, wish), attempt)
             self._pause_if(_UNAVAILABLE, Cause.DENIED, claim, streak, attempt, wish)
+
+    def _was_forbidden_before(self, claim: Claim) -> bool:
+        since = claim.first_attempt_at  # which begins anew when it is requeued
+        return any(
+            line.judged is Judgement.DENIED and line.status == 403
+            for line in self._ledger.trail(claim.entry)
+            if since is not None and line.at is not None and line.at >= since
+        )
 
     def _rejected(self, claim: Claim, attempt: Attempt, wish: timedelta | None) -> None:
         streak = self._ledger.streak()
@@ -233,10 +241,6 @@ _UNAVAILABLE = (Judgement.REFUSED, Judgement.NOT_SENT, Judgement.DENIED)
 def _others_succeeded(claim: Claim, streak: Streak) -> bool:
     first, last_success = claim.first_attempt_at, streak.last_success
     return first is not None and last_success is not None and last_success >= first
-
-
-def _was_forbidden_before(claim: Claim) -> bool:
-    return claim.entry.attempts > 0 and "HTTP 403" in (claim.entry.reason or "")
 
 
 _Rule = Callable[[Judge, Claim, Attempt, "timedelta | None"], None]
