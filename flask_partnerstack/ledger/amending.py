@@ -13,6 +13,7 @@ from ..errors import IllegalTransition
 from ..errors import LedgerMoved
 from . import claims
 from . import privacy
+from . import tables
 from .clocked import Clocked
 from .entry import Entry
 from .entry import Status
@@ -69,7 +70,7 @@ class Amending(Clocked):
         """
         check_transition(status, Status.PENDING)
         wanted = entries.update().where(entries.c.status == status.value)
-        wanted = wanted.where(entries.c.customer_key != "")  # erased: there is nobody to send
+        wanted = wanted.where(~tables.erased)  # there is nobody to send
         if status is Status.PENDING:
             wanted = wanted.where(entries.c.due_at.is_(None))
         if partner_key is not None:

@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from .claims import TAKEN
 from .entry import Status
+from .privacy import is_erased
 from .tables import attempts
 from .tables import entries
 
@@ -100,14 +101,14 @@ class Merging:
         if not self._supersedes(theirs, ours):
             return False
         values = self._values_of(theirs)
-        if _is_erased(ours):
+        if is_erased(ours):
             values.update({name: ours._mapping[name] for name in _PERSONAL}, due_at=None)
         conn.execute(entries.update().where(entries.c.id == ours.id), values)
         return True
 
     def _supersedes(self, theirs: Row[Any], ours: Row[Any]) -> bool:
         """Say whether the source's entry of a customer stays, and not the target's."""
-        if _is_erased(ours) and theirs.status == Status.PENDING.value:
+        if is_erased(ours) and theirs.status == Status.PENDING.value:
             return False  # whoever is to be forgotten is not sent
         if self.origin is not None and ours.lease == TAKEN + self.origin:
             return True  # it went there from here, and comes back
@@ -128,10 +129,6 @@ def trail_of(conn: Connection, ids: Iterable[int]) -> Sequence[Row[Any]]:
     """Return the trails of some entries, in the order in which they were written."""
     wanted = select(attempts).where(attempts.c.entry_id.in_(list(ids))).order_by(attempts.c.id)
     return conn.execute(wanted).all()
-
-
-def _is_erased(row: Row[Any]) -> bool:
-    return bool(row.customer_key == "")
 
 
 def _progress(row: Row[Any]) -> tuple[int, int, int]:
@@ -167,7 +164,7 @@ def _add_lines(
     known: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
     for line in trail_of(conn, [row.id for row in known_of]):
         known[line.entry_id].add(_content(line))
-    erased = {row.id for row in known_of if _is_erased(row)}
+    erased = {row.id for row in known_of if is_erased(row)}
     new = [
         _line_for(ids[line.entry_id], line, erased)
         for line in lines

@@ -30,6 +30,7 @@ from .entry import Status
 from .reports import searchable
 from .tables import attempts
 from .tables import entries
+from .tables import erased
 
 #: Why an entry that was pending is not sent any more.
 ERASED = "erased"
@@ -39,7 +40,7 @@ NO_PAIR = "not looked up: no key pair is set"
 LONGEST_LOOKED_FOR = timedelta(days=7)
 
 
-def is_erased(entry: Entry) -> bool:
+def is_erased(entry: Entry | Row[Any]) -> bool:
     """Say whether the customer of an entry was erased: no key can be empty otherwise."""
     return not entry.customer_key
 
@@ -105,7 +106,7 @@ def prunable(before: datetime) -> ColumnElement[bool]:
         entries.c.settled_at <= before,
         entries.c.status != Status.PENDING.value,
         or_(entries.c.due_at.is_(None), waits_in_vain),
-        entries.c.customer_key != "",
+        ~erased,
         entries.c.payload != PRUNED,
     )
 

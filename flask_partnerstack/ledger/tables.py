@@ -117,6 +117,9 @@ Index(
     entries.c.status,
 )
 
+#: Selects entries whose customer was erased: no key can be empty otherwise.
+erased: Final = entries.c.customer_key == ""
+
 # Only what is due is looked for, so only that is indexed: a million settled entries cost nothing.
 Index(
     "partnerstack_entry_due",

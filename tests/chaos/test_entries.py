@@ -423,7 +423,7 @@ def test_invalid_conversions_under_the_decorator(
     assert set(entries) == {case for case, (f, _) in CASES.items() if f != "customer_key"}
     for case, entry in entries.items():
         assert not getattr(ledger.conversion_of(entry), CASES[case][0])
-        assert f"left out. {CASES[case][0]}:" in caplog.text
+        assert f"customer {case}, xid {entry.xid}: {CASES[case][0]}:" in caplog.text
     assert caplog.text.count("was NOT recorded") == 2
 
 
