@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import inspect
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,15 +62,58 @@ def test_every_signal_says_what_it_carries() -> None:
 
 def test_the_drawing_shows_the_contract() -> None:
     """The floors in the package's docstring and in docs/architecture are those of setup.cfg."""
-    contract = configparser.ConfigParser()
-    contract.read(ROOT / "setup.cfg")
-    floors = contract["importlinter:contract:stairs"]["layers"].split("\n")
-    wanted = [floor.strip() for floor in floors if floor.strip()]
+    wanted = _listed("stairs", "layers")
     architecture = (ROOT / "docs" / "architecture.md").read_text()
     for drawing in (inspect.getdoc(flask_partnerstack) or "", architecture):
         drawn = [line.strip() for line in drawing.splitlines()]
         found = [f for line in drawn for f in wanted if line == f]
         assert found == wanted
+
+
+def test_what_is_below_flask_is_all_that_is_below_it() -> None:
+    """The contract of those who have not heard of Flask is about every floor below ``_state``."""
+    floors = _listed("stairs", "layers")
+    below = floors[floors.index("_state") + 1 :]
+    assert _sources("flask-free") == {name for floor in below for name in floor.split(" | ")}
+
+
+@pytest.mark.parametrize(
+    ("contract", "at_home"),
+    [
+        ("sql-at-home", {"ledger", "_db"}),
+        ("network-at-home", {"wire.transport", "sandbox"}),
+    ],
+)
+def test_every_module_keeps_a_contract_or_is_named(contract: str, at_home: set[str]) -> None:
+    """What is listed and the few at home in it are all modules: a new one is not forgotten."""
+    known = _sources(contract) | at_home
+    found = {name for name in MODULES if known.isdisjoint((name, *_packages_of(name)))}
+    assert (found, _sources(contract) & at_home) == (set(), set())
+
+
+#: Every file of ours by its name, but for those that only gather the names of a folder.
+MODULES = [
+    found.name.removeprefix("flask_partnerstack.")
+    for found in pkgutil.walk_packages(flask_partnerstack.__path__, "flask_partnerstack.")
+    if not found.ispkg
+]
+
+
+def _packages_of(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def _sources(contract: str) -> set[str]:
+    listed = _listed(contract, "source_modules")
+    return {name.removeprefix("flask_partnerstack.") for name in listed}
+
+
+def _listed(contract: str, key: str) -> list[str]:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / "setup.cfg")
+    lines = contracts[f"importlinter:contract:{contract}"][key].split("\n")
+    return [line.strip() for line in lines if line.strip()]
 
 
 def test_imports_keep_to_the_stairs() -> None:
