@@ -34,7 +34,9 @@ IN_ITS_OWN_WAY = (
 
 
 class AppDatabase:
-    """The app's own database. No event and no PRAGMA is set on its engine.
+    """The app's own database. No event and no PRAGMA is set on its engine, dialect or pool.
+
+    Who passes ``session=`` is heard by SQLAlchemy's classes, for the whole process: ``joined``.
 
     :param get_engine: returns the app's engine; called at the first use, because the app may
         register its ``db`` after us.

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 from sqlalchemy import event
 from sqlalchemy import make_url
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import Status
@@ -27,6 +28,7 @@ from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import add_tables
+from flask_partnerstack.ledger import joined
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.testing import rehearse
 from tests.kit import Clock
@@ -299,7 +301,8 @@ def test_an_engine_of_another_isolation_level_delivers_once(
     assert len(transport.requests) == 1
 
 
-def test_no_event_and_no_pragma_is_set_on_the_apps_engine(legacy: House) -> None:
+@pytest.mark.parametrize("in_session", [True, False])
+def test_no_event_and_no_pragma_is_set_on_the_apps_engine(legacy: House, in_session: bool) -> None:
     """The app's SQLite keeps its journal mode, and its engine whatever listens to it."""
     statements: list[str] = []
 
@@ -307,12 +310,34 @@ def test_no_event_and_no_pragma_is_set_on_the_apps_engine(legacy: House) -> None
     def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         statements.append(statement)
 
-    track_conversion("acme", xid=XID)
+    engine = legacy.db.engine
+    before = [listeners(target) for target in (engine, engine.dialect, engine.pool)]
+    track_conversion("acme", xid=XID, session=legacy.db.session if in_session else None)
+    legacy.db.session.commit()
     legacy.ledger.claim(1)
+    assert [listeners(target) for target in (engine, engine.dialect, engine.pool)] == before
     assert statements
     assert not [statement for statement in statements if statement.startswith("PRAGMA journal")]
     with legacy.db.engine.connect() as conn:
         assert conn.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+
+
+def test_session_has_sqlalchemys_classes_listened_to() -> None:
+    """Once for the process, and so of every session and pool: three events, and one."""
+    engine = create_engine("sqlite://")
+    found = {**listeners(Session()), **listeners(engine.pool)}
+    ours = [e for e, heard in found.items() if joined.__name__ in {f.__module__ for f in heard}]
+    assert ours == ["after_commit", "after_soft_rollback", "after_transaction_end", "checkin"]
+
+
+def listeners(target: Any) -> dict[str, list[Any]]:
+    """Return who listens to it, by the event.
+
+    Those who listen to all of its class, as session= has it, are there before.
+    """
+    return {
+        name: list(getattr(target.dispatch, name)) for name in sorted(target.dispatch._event_names)
+    }
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
