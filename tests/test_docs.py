@@ -12,9 +12,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from flask_partnerstack import Conversion
 from flask_partnerstack.cli import partnerstack
+from flask_partnerstack.cli.setting_up import _say_where
 from flask_partnerstack.referral import read_query
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.wire.protocol import conversion_request
@@ -133,6 +135,25 @@ def test_the_quickstart_fails_as_it_says(tmp_path: Path) -> None:
     assert len(shown) == 4
     for line in shown:
         assert line in printed, printed
+
+
+def test_the_quickstarts_app_takes_what_the_sandbox_prints(tmp_path: Path) -> None:
+    """The settings of step 5 are those that the command prints, and the app goes by them."""
+    settings = dict(re.findall(r"^    export (PARTNERSTACK_\w+)=(\S+)$", QUICKSTART, re.M))
+    with CliRunner().isolation() as (printed, *_):
+        _say_where("http://127.0.0.1:8787")
+        said = re.findall(r"(PARTNERSTACK_\w+)=(\S+)", printed.getvalue().decode())
+    assert dict(said) == settings
+    (tmp_path / "app.py").write_text(FILES["app.py"], encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "flask", "partnerstack", "check"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **settings},
+    )
+    assert f"conversions go to {settings['PARTNERSTACK_CONVERSION_URL']}." in ran.stdout
 
 
 def test_every_fixture_of_the_kit_is_documented() -> None:
