@@ -167,7 +167,10 @@ class PartnerStack:
 
         ::
 
-            page = partnerstack.dashboard(permission=lambda: current_user.is_admin)
+            def may_see_customers():
+                return current_user.is_authenticated and current_user.is_admin
+
+            page = partnerstack.dashboard(permission=may_see_customers)
             app.register_blueprint(page, url_prefix="/partnerstack")
 
         :param permission: called in each request: ``True`` lets it pass, a response (a redirect
