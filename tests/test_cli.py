@@ -251,6 +251,24 @@ def test_only_flask_run_insists_on_the_folder(tmp_path: Path, command: str, star
     assert "PARTNERSTACK_LEDGER_URL" in ended.stderr
 
 
+@pytest.mark.parametrize(("command", "said"), [("status", 0), ("check", 1), ("worker", 1)])
+def test_only_who_serves_or_checks_says_what_a_start_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, command: str, said: int
+) -> None:
+    """Above each answer of a command that looks, the warnings of a start would be noise."""
+
+    def create_app() -> Flask:
+        app = Flask("app", instance_path=str(tmp_path))
+        app.config["PARTNERSTACK_LEDGER_URL"] = "sqlite://"
+        PartnerStack(app)
+        return app
+
+    from click.testing import CliRunner
+
+    result = CliRunner().invoke(FlaskGroup(create_app=create_app), ["partnerstack", command])
+    assert result.output.count("will not outlive") + caplog.text.count("will not outlive") == said
+
+
 # --- the long-running ones ----------------------------------------------------------------------
 
 SITE = """
