@@ -333,9 +333,9 @@ def test_the_sandbox_needs_no_app(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_stays_on_this_machine(app: Flask) -> None:
-    """A host that is not loopback is refused."""
+    """A host that is not loopback is refused as typed wrongly."""
     result = run(app, "sandbox", "--host", "0.0.0.0")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "loopback" in result.output
 
 
