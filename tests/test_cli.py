@@ -87,7 +87,22 @@ def test_list_shows_entries_newest_first(app: Flask) -> None:
     assert [line.split()[1] for line in lines[1:]] == ["two", "one"]
     assert "jo@acme.com" not in "".join(lines)
     assert len(run(app, "list", "--partner", "ann").output.splitlines()) == 1
-    assert len(run(app, "list", "--limit", "1").output.splitlines()) == 2
+    assert len(run(app, "list", "--limit", "1").stdout.splitlines()) == 2
+
+
+def test_list_says_that_there_is_more(app: Flask) -> None:
+    """A list that the limit cut does not look like a whole one."""
+    record(app, "a", "b")
+    assert "There are more" not in run(app, "list", "--limit", "2").stderr
+    assert "There are more: raise --limit" in run(app, "list", "--limit", "1").stderr
+
+
+def test_show_has_one_sign_for_what_is_not_known(app: Flask) -> None:
+    """As ``list`` has it: a dash, and no word of Python's."""
+    record(app, "a")
+    shown = run(app, "show", "a").output
+    assert "settled_at    -" in shown
+    assert "None" not in shown
 
 
 def test_list_refuses_an_unknown_state(app: Flask) -> None:
