@@ -101,7 +101,8 @@ def set_customer(
         key, xid = str(customer_key), visit.referral.xid
         log.error(
             "set_customer() was called outside a view decorated with @track_signup: nothing is "
-            "recorded. Decorate the view, or call track_conversion(). Customer %s, xid %s.",
+            "recorded. Decorate the view, below its route, or call track_conversion(). "
+            "Customer %s, xid %s.",
             masked(key),
             xid,
             extra=log_extra(key, xid),
