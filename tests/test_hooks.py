@@ -339,6 +339,7 @@ def test_hooks_are_the_objects_for_all_its_apps(partnerstack: PartnerStack, tmp_
         apps.append(app)
     partnerstack.consent(lambda *_: False)
     three = Flask("three", instance_path=str(tmp_path / "three"))
+    three.config.update(PARTNERSTACK_ENGINE="none")
     partnerstack.init_app(three)
 
     landings = [app.test_client().get("/", query_string=LANDING) for app in (*apps, three)]
