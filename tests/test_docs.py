@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from flask_partnerstack import Conversion
+from flask_partnerstack import conversion
 from flask_partnerstack.cli import partnerstack
 from flask_partnerstack.cli.setting_up import _say_where
 from flask_partnerstack.referral import read_query
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SOURCE_PAGE = (ROOT / "docs/source-page.md").read_text(encoding="utf-8")
 
+LIMIT = re.compile("LONGEST_|MOST_|LARGEST_|DEEPEST_")
 #: The request on PartnerStack's page, with an xid of the kind that real links carry.
 EXAMPLE = {
     "customer_key": "fe955429-0fe2-42c2-8eb5-a7d6495d4a7e",
@@ -74,6 +76,17 @@ def test_empty_fields_are_not_sent() -> None:
     said = Conversion.of(customer_key="42", xid="Kvx64pph9uhCju", email="", sub_ids=[], meta={})
     request = conversion_request(Settings().conversion_url, "TOKEN", said)
     assert json.loads(request.body) == {"customer_key": "42", "xid": "Kvx64pph9uhCju"}
+
+
+def test_the_limits_of_fields_are_told() -> None:
+    """docs/tracking.md has the number of each."""
+    page = (ROOT / "docs/tracking.md").read_text(encoding="utf-8")
+    told = {
+        int(number) for number in re.findall(r"\d+", page.partition("PartnerStack publishes")[2])
+    }
+    limits = {value for name, value in vars(conversion).items() if LIMIT.match(name)}
+    assert len(limits) > 5
+    assert limits <= told
 
 
 def test_px_xid_is_no_name_of_the_click() -> None:
