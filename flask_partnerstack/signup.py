@@ -91,14 +91,21 @@ def set_customer(
 ) -> None:
     """Say, inside a view under :func:`track_signup`, who signed up. The last call wins.
 
-    Takes what ``track_conversion`` takes and never raises: a bad key is logged and signalled, a
+    Takes the fields that ``track_conversion`` takes, of this request's click; a click that you
+    have stored is for ``track_conversion``. No value raises: a bad key is logged and signalled, a
     bad optional field is logged and left out.
     """
-    signup = current_visit().follower
+    visit = current_visit()
+    signup = visit.follower
     if not isinstance(signup, _Signup):
+        key, xid = str(customer_key), visit.referral.xid
         log.error(
             "set_customer() was called outside a view decorated with @track_signup: nothing is "
-            "recorded. Decorate the view, or call track_conversion()."
+            "recorded. Decorate the view, below its route, or call track_conversion(). "
+            "Customer %s, xid %s.",
+            masked(key),
+            xid,
+            extra=log_extra(key, xid),
         )
         return
     signup.customer = {
@@ -178,12 +185,24 @@ class _Signup:
             return self.customer if response.status_code < 400 else None
         if self._ask_customer is None or not self._succeeded(response):
             return None
-        return cast("Customer | None", _sync(self._ask_customer)())
+        return _mapping_or_nobody(_sync(self._ask_customer)())
 
     def _succeeded(self, response: Response) -> bool:
         if self._ask_success is not None:
             return bool(_sync(self._ask_success)(response))
         return looks_like_success(response)
+
+
+def _mapping_or_nobody(answer: object) -> Customer | None:
+    """Return what ``customer=`` answered, if that says somebody or nobody."""
+    if answer is not None and not isinstance(answer, Mapping):
+        # The type only: the value may be the customer's e-mail address.
+        raise TypeError(
+            "customer= is to return a mapping of track_conversion()'s arguments, "
+            '{"customer_key": …}, or None for nobody; it returned a value of type '
+            f"{type(answer).__name__}"
+        )
+    return answer
 
 
 def _sync(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -367,7 +367,7 @@ def test_the_view_stays_what_it_is() -> None:
 def test_set_customer_outside_a_decorated_view_is_said(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An ERROR line names the mistake; nothing is recorded and nothing raises."""
+    """An ERROR line names the mistake, customer and click; nothing is recorded, nothing raises."""
 
     def signup() -> str:
         set_customer("acme")
@@ -379,6 +379,23 @@ def test_set_customer_outside_a_decorated_view_is_said(
         set_customer("acme")
     assert keys(app) == []
     assert caplog.text.count("outside a view decorated") == 2
+    assert f"Customer acme, xid {XID}." in caplog.text
+
+
+@pytest.mark.parametrize("answer", ["acme", 7, ["acme"], True])
+def test_a_customer_that_is_no_mapping_costs_no_signup(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    """Whatever customer= returns the signup goes on; the ERROR says what was expected."""
+
+    @track_signup(customer=lambda: answer)
+    def signup() -> ResponseReturnValue:
+        return "ok", 201
+
+    route(app, signup)
+    assert client.post("/signup").status_code == 201
+    assert keys(app) == []
+    assert f"xid {XID}: customer= is to return a mapping" in caplog.text
 
 
 @pytest.mark.parametrize("key", [None, "", True])
