@@ -21,6 +21,7 @@ from ._state import get_state
 from ._state import this_app
 from ._visit import NOBODY
 from ._visit import Environ
+from ._visit import Follower
 from ._visit import Visit
 from ._visit import current_visit
 from ._visit import look
@@ -157,7 +158,14 @@ def _follow_up(state: State, environ: Environ, visit: Visit, response: Response)
     # An outer app context outlives the request; its referral does not.
     vars(_this_g())[REFERRAL] = current_referral
     if visit.follower is not None:
-        visit.follower.follow(response)
+        _let_follow(visit.follower, response)
+
+
+def _let_follow(follower: Follower, response: Response) -> None:
+    try:
+        follower.follow(response)
+    except Exception:  # it logs what goes wrong by itself, unless that goes wrong as well
+        log.exception("A signup's conversion may not be recorded.")
 
 
 def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> None:

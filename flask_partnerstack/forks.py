@@ -1,4 +1,4 @@
-"""What must not live on in a forked child: one registration with the interpreter, for all.
+"""What must not live on in a forked child: one registration with the interpreter, for all; locks.
 
 ``os.register_at_fork`` cannot be taken back, so registering each ledger and engine would keep them
 alive for ever. Here the interpreter is told once, and they are remembered weakly.
@@ -7,6 +7,7 @@ alive for ever. Here the interpreter is told once, and they are remembered weakl
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
@@ -41,3 +42,21 @@ def _after_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(before=_before, after_in_child=_after_in_child)
+
+
+class LateLock:
+    """A lock that each process makes at its first use.
+
+    gunicorn's gevent worker replaces locks by its own kind after it has loaded and forked the app
+    (``--preload``). One of the old kind, waited for by a greenlet, stops them all. And one that
+    somebody held while the process was forked is never free again in the child, also where uWSGI
+    forks without a word to the interpreter.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[int, threading.Lock] = {}
+
+    @property
+    def here(self) -> threading.Lock:
+        """This process's lock."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())

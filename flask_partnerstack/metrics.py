@@ -14,7 +14,6 @@ indexes, and what was added to the trails since the last time.
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric
 
+from . import forks
 from . import signals
 from ._state import get_state
 from .errors import Judgement
@@ -77,7 +77,7 @@ class PartnerStackCollector:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._lock = threading.Lock()
+        self._reading = forks.LateLock()
         self._ledger: Ledger | None = None
         self._forget()
 
@@ -90,7 +90,7 @@ class PartnerStackCollector:
         ledger = get_state(self._app).ledger
         up = GaugeMetricFamily("partnerstack_ledger_up", "Whether the ledger can be read")
         try:
-            with self._lock:
+            with self._reading.here:
                 self._add_up(ledger)
                 found = [*_of_now(ledger), *self._of_attempts()]
         except LedgerUnavailable as e:

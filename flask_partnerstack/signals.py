@@ -1,18 +1,22 @@
 """Past-tense facts, each sent after it was committed. The sender is the app.
 
-A receiver runs inside an app context, in the process that saw the fact, at most once. Whatever
-it raises is logged and goes no further.
+A receiver runs inside an app context, the request's own where there is one, in the process that
+saw the fact, at most once. Whatever it raises is logged and goes no further.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from typing import Any
 from typing import Final
 
 from blinker import NamedSignal
 from blinker import Namespace
 from flask import Flask
+from flask import current_app
+from flask import has_app_context
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -41,9 +45,22 @@ def send(signal: NamedSignal, app: Flask, **facts: Any) -> None:
     """Tell every receiver; one that raises is logged, and the others are still told."""
     if not signal.receivers:
         return
-    with app.app_context():
+    with _context_of(app):
         for receiver in signal.receivers_for(app):
             try:
                 receiver(app, **facts)
             except Exception:  # somebody else's code, after our fact: nothing may depend on it
                 log.exception("A receiver of %s raised.", signal.name)
+
+
+def _context_of(app: Flask) -> AbstractContextManager[object]:
+    """Return a context of ``app``, where its own is not the current one.
+
+    The end of a second one would run the app's teardown functions in the middle of a request, and
+    roll back what the view has not committed yet.
+    """
+    return nullcontext() if _is_current(app) else app.app_context()
+
+
+def _is_current(app: Flask) -> bool:
+    return has_app_context() and current_app._get_current_object() is app  # type: ignore[attr-defined]  # a proxy's

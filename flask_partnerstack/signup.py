@@ -15,11 +15,13 @@ from typing import ParamSpec
 from typing import TypeVar
 from typing import cast
 from typing import overload
+from urllib.parse import unquote
 from urllib.parse import urljoin
 from urllib.parse import urlsplit
 
 from flask import Response
 from flask import current_app
+from flask import has_request_context
 from flask import request
 
 from . import signals
@@ -29,6 +31,8 @@ from ._visit import follow
 from .conversion import CustomerKey
 from .conversion import log_extra
 from .conversion import masked
+from .errors import InvalidConversion
+from .errors import NotInitialized
 from .tracking import record_leniently
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -95,18 +99,8 @@ def set_customer(
     have stored is for ``track_conversion``. No value raises: a bad key is logged and signalled, a
     bad optional field is logged and left out.
     """
-    visit = current_visit()
-    signup = visit.follower
-    if not isinstance(signup, _Signup):
-        key, xid = str(customer_key), visit.referral.xid
-        log.error(
-            "set_customer() was called outside a view decorated with @track_signup: nothing is "
-            "recorded. Decorate the view, below its route, or call track_conversion(). "
-            "Customer %s, xid %s.",
-            masked(key),
-            xid,
-            extra=log_extra(key, xid),
-        )
+    signup = _current_signup(customer_key)
+    if signup is None:
         return
     signup.customer = {
         "customer_key": customer_key,
@@ -153,8 +147,49 @@ def _decorated_async(
 
 def _begin(customer: AskCustomer | None, success: AskSuccess | None) -> _Signup:
     signup = _Signup(customer, success)
-    follow(signup)
+    try:
+        if has_request_context():
+            follow(signup)
+    except NotInitialized as e:  # the signup is worth more
+        log.error("Nothing that a view under @track_signup does is recorded. %s", e)
     return signup
+
+
+def _current_signup(customer_key: object) -> _Signup | None:
+    """Return the run of the decorated view that is going on; where none is, say what is lost."""
+    try:
+        visit = current_visit()
+    except NotInitialized as e:
+        log.error("set_customer() records nothing. %s", e)
+        return None
+    if not isinstance(visit.follower, _Signup):
+        _complain(customer_key, visit.referral.xid, _OUTSIDE)
+    elif visit.follower.ended:
+        _complain(customer_key, visit.referral.xid, _LATE)
+    else:
+        return visit.follower
+    return None
+
+
+_OUTSIDE = (
+    "set_customer() was called outside a view decorated with @track_signup. Decorate the view, "
+    "below its route, or call track_conversion()"
+)
+_LATE = (
+    "set_customer() was called after the response was finished, in a generator that streams it "
+    "perhaps. Call it before the view returns"
+)
+
+
+def _complain(customer_key: object, xid: str | None, what: str) -> None:
+    key = str(customer_key)
+    log.error(
+        "A conversion was NOT recorded: customer %s, xid %s: %s.",
+        masked(key),
+        xid,
+        what,
+        extra=log_extra(key, xid),
+    )
 
 
 class _Signup:
@@ -165,9 +200,11 @@ class _Signup:
         self._ask_success = ask_success
         self.customer: Customer | None = None
         self.answered = False
+        self.ended = False
 
     def follow(self, response: Response) -> None:
         """Record the conversion, if there was one. Never raises."""
+        self.ended = True
         customer: Customer | None = None
         try:
             customer = self._new_customer(response)
@@ -181,32 +218,41 @@ class _Signup:
         """Return who signed up, now that the response is finished."""
         if not self.answered:
             return None
+        if self.customer is not None and response.status_code >= 400:
+            _note_error(self.customer, response.status_code)
+            return None
         if self.customer is not None:
-            return self.customer if response.status_code < 400 else None
+            return self.customer
         if self._ask_customer is None or not self._succeeded(response):
             return None
-        return _mapping_or_nobody(_sync(self._ask_customer)())
+        return _check_customer(_awaited(self._ask_customer()))
 
     def _succeeded(self, response: Response) -> bool:
         if self._ask_success is not None:
-            return bool(_sync(self._ask_success)(response))
+            return bool(_awaited(self._ask_success(response)))
         return looks_like_success(response)
 
 
-def _mapping_or_nobody(answer: object) -> Customer | None:
-    """Return what ``customer=`` answered, if that says somebody or nobody."""
-    if answer is not None and not isinstance(answer, Mapping):
-        # The type only: the value may be the customer's e-mail address.
-        raise TypeError(
-            "customer= is to return a mapping of track_conversion()'s arguments, "
-            '{"customer_key": …}, or None for nobody; it returned a value of type '
-            f"{type(answer).__name__}"
-        )
-    return answer
+def _awaited(answer: Any) -> Any:
+    """Return what a function of the app's answered, ``async`` or not, whatever kind it is of."""
+    if not inspect.iscoroutine(answer):  # not isawaitable(), by which each proxy is one
+        return answer
+
+    async def wait() -> Any:
+        return await answer
+
+    return current_app.ensure_sync(wait)()
 
 
-def _sync(function: Callable[..., Any]) -> Callable[..., Any]:
-    return current_app.ensure_sync(function)
+def _check_customer(answer: Any) -> Customer | None:
+    if answer is None or isinstance(answer, Mapping):
+        return answer
+    raise InvalidConversion(
+        "customer",
+        "expected a mapping of track_conversion's arguments, "
+        '{"customer_key": user.public_id}, or None for nobody, '
+        f"got {answer.__class__.__name__}.",  # a proxy's is that of what it leads to
+    )
 
 
 def looks_like_success(response: Response) -> bool:
@@ -220,7 +266,21 @@ def _leads_elsewhere(response: Response) -> bool:
     if response.status_code not in (301, 302, 303, 307, 308) or not response.location:
         return False
     target = urlsplit(urljoin(request.url, response.location))
-    return target.path != request.script_root + request.path
+    return unquote(target.path) != request.script_root + request.path
+
+
+def _note_error(customer: Customer, status: int) -> None:
+    """Say what became of a customer whom a partner referred, and whose signup failed."""
+    key, xid = str(customer.get("customer_key")), current_visit().referral.xid
+    if xid is not None:
+        log.warning(
+            "Nothing is recorded of customer %s, xid %s: the view named them, and was answered %s "
+            "in the end.",
+            masked(key),
+            xid,
+            status,
+            extra=log_extra(key, xid),
+        )
 
 
 def _regret(customer: Customer, error: Exception) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import weakref
+
+import pytest
 
 from flask_partnerstack import forks
 
@@ -36,3 +39,24 @@ def test_watching_keeps_nothing_alive() -> None:
     reference = weakref.ref(Watched())
     gc.collect()
     assert reference() is None
+
+
+def test_a_late_lock_is_of_the_kind_that_there_is_at_its_first_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As gevent replaces locks when the app is loaded already; and it stays the same one."""
+    late, first = forks.LateLock(), object()
+    kinds = iter((first, object()))
+    monkeypatch.setattr(threading, "Lock", lambda: next(kinds))
+    assert [late.here, late.here] == [first, first]
+
+
+def test_a_late_lock_that_is_held_at_a_fork_is_free_in_the_child() -> None:
+    """Whoever held it is not there to let go."""
+    late = forks.LateLock()
+    with late.here:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if late.here.acquire(blocking=False) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert late.here.locked()

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from flask import Response
 from flask import flash
 from flask import redirect
 from flask import request
+from flask import stream_with_context
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
+from werkzeug.local import LocalProxy
 
 from flask_partnerstack import Entry
 from flask_partnerstack import PartnerStack
@@ -151,8 +154,8 @@ def test_an_answer_of_400_or_more_credits_nobody(
     assert keys(app) == []
 
 
-def test_the_finished_response_counts(make_app: MakeApp) -> None:
-    """A hook that turns the answer into an error, a failed commit for one, credits nobody."""
+def test_the_finished_response_counts(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that makes an error of the answer, a failed commit for one, credits nobody; said."""
     app = make_app()
 
     @app.after_request
@@ -169,6 +172,23 @@ def test_the_finished_response_counts(make_app: MakeApp) -> None:
     client.set_cookie("ps_xid", XID)
     client.post("/signup")
     assert keys(app) == []
+    assert f"customer acme, xid {XID}: the view named them, and was answered 500" in caplog.text
+    assert caplog.records[-1].partnerstack_xid == XID  # type: ignore[attr-defined]
+
+
+def test_an_error_is_not_spoken_of_for_whom_nobody_referred(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing would have been recorded of them anyhow."""
+
+    @track_signup
+    def signup() -> ResponseReturnValue:
+        set_customer("acme")
+        return "no", 422
+
+    route(app, signup)
+    app.test_client().post("/signup")
+    assert caplog.records == []
 
 
 def test_the_last_call_wins(app: Flask, client: FlaskClient) -> None:
@@ -189,30 +209,37 @@ def test_the_last_call_wins(app: Flask, client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "answer", "credited"),
+    ("asked", "answer", "credited"),
     [
-        ("POST", ("created", 201), True),
-        ("PUT", ("created", 201), True),
-        ("POST", ("", 302, {"Location": "/welcome"}), True),
-        ("POST", ("", 303, {"Location": "https://app.acme.com/welcome"}), True),
-        ("POST", ("", 302, {"Location": "/signup"}), False),
-        ("POST", ("", 302, {"Location": "/signup?error=taken"}), False),
-        ("POST", ("", 302, {"Location": "http://localhost/signup"}), False),
-        ("POST", ("", 302, {"Location": "?again"}), False),
-        ("POST", ("", 302), False),
-        ("POST", ("form", 200), False),
-        ("POST", ("no", 422), False),
-        ("GET", ("created", 201), False),
-        ("GET", ("", 302, {"Location": "/welcome"}), False),
+        ("POST /signup", ("created", 201), True),
+        ("PUT /signup", ("created", 201), True),
+        ("POST /signup", ("", 302, {"Location": "/welcome"}), True),
+        ("POST /signup", ("", 303, {"Location": "https://app.acme.com/welcome"}), True),
+        ("POST /signup", ("", 302, {"Location": "/signup"}), False),
+        ("POST /signup", ("", 302, {"Location": "/signup?error=taken"}), False),
+        ("POST /signup", ("", 302, {"Location": "http://localhost/signup"}), False),
+        ("POST /signup", ("", 302, {"Location": "?again"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "/inscripción"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "/inscripci%C3%B3n?error=taken"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "?again"}), False),
+        ("POST /inscripción", ("", 302, {"Location": "/bienvenido"}), True),
+        ("POST /a%2520b", ("", 302, {"Location": "/a%2520b"}), False),
+        ("POST /a%2520b", ("", 302, {"Location": "/a%20b"}), True),
+        ("POST /signup", ("", 302), False),
+        ("POST /signup", ("form", 200), False),
+        ("POST /signup", ("no", 422), False),
+        ("GET /signup", ("created", 201), False),
+        ("GET /signup", ("", 302, {"Location": "/welcome"}), False),
     ],
 )
 def test_customer_is_asked_when_it_looks_like_success(
-    app: Flask, client: FlaskClient, method: str, answer: Any, credited: bool
+    app: Flask, client: FlaskClient, asked: str, answer: Any, credited: bool
 ) -> None:
     """An unsafe request that was answered with 201 or a redirect elsewhere, and no other."""
-    view = track_signup(customer=lambda: {"customer_key": "acme"})(lambda: answer)
-    app.add_url_rule("/signup", "signup", view, methods=["GET", "POST", "PUT"])
-    client.open("/signup", method=method)
+    view = track_signup(customer=lambda: {"customer_key": "acme"})(lambda **_path: answer)
+    app.add_url_rule("/<path>", "signup", view, methods=["GET", "POST", "PUT"])
+    method, path = asked.split()
+    client.open(path, method=method)
     assert keys(app) == (["acme"] if credited else [])
 
 
@@ -379,23 +406,28 @@ def test_set_customer_outside_a_decorated_view_is_said(
         set_customer("acme")
     assert keys(app) == []
     assert caplog.text.count("outside a view decorated") == 2
-    assert f"Customer acme, xid {XID}." in caplog.text
+    assert f"customer acme, xid {XID}: " in caplog.text
 
 
-@pytest.mark.parametrize("answer", ["acme", 7, ["acme"], True])
-def test_a_customer_that_is_no_mapping_costs_no_signup(
-    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, answer: Any
+def test_set_customer_in_a_stream_is_said(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever customer= returns the signup goes on; the ERROR says what was expected."""
+    """The response is finished before its generator runs; who is named there is named too late."""
 
-    @track_signup(customer=lambda: answer)
+    @track_signup
     def signup() -> ResponseReturnValue:
-        return "ok", 201
+        def stream() -> Iterator[str]:
+            set_customer("acme")
+            yield "ok"
+
+        return app.response_class(stream_with_context(stream()))
 
     route(app, signup)
-    assert client.post("/signup").status_code == 201
+    assert client.post("/signup").text == "ok"
     assert keys(app) == []
-    assert f"xid {XID}: customer= is to return a mapping" in caplog.text
+    assert caplog.records[-1].levelno == logging.ERROR
+    assert "customer acme" in caplog.text
+    assert "set_customer() was called after the response was finished" in caplog.text
 
 
 @pytest.mark.parametrize("key", [None, "", True])
@@ -484,3 +516,87 @@ def test_a_ledger_that_fails_costs_no_signup(
     assert client.post("/signup").text == "ok"
     assert "NOT recorded: customer acme, xid Kvx64pph9uhCju" in caplog.text
     assert "init-db" in caplog.text
+
+
+class User:
+    """What Flask-Login's ``current_user`` leads to."""
+
+
+@pytest.mark.parametrize(
+    ("returned", "named"),
+    [(User(), "User"), (LocalProxy(User), "User"), (42, "int"), (["acme"], "list")],
+)
+def test_a_customer_that_is_no_mapping_is_said(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, returned: Any, named: str
+) -> None:
+    """The visitor sees the page; the log names what came, and what was expected."""
+    view = track_signup(customer=lambda: returned)(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    assert client.post("/signup").status_code == 201
+    assert f"xid {XID}: customer: expected a mapping of track_conversion's" in caplog.text
+    assert f"got {named}." in caplog.text
+    assert keys(app) == []
+    assert caplog.records[-1].levelno == logging.ERROR
+
+
+class Asynchronous:
+    """A callable with an ``async`` call, which no ``iscoroutinefunction`` sees."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def __call__(self, *_given: object) -> Any:
+        await asyncio.sleep(0)
+        return self._answer
+
+
+def test_a_callable_may_be_async_without_showing_it(app: Flask, client: FlaskClient) -> None:
+    """What ``customer`` and ``success`` return is awaited if it can be."""
+    customer, no = Asynchronous({"customer_key": "acme"}), Asynchronous(False)
+    credited = track_signup(customer=customer)(lambda: ("created", 201))
+    failed = track_signup(customer=customer, success=no)(lambda: ("created", 201))
+    app.add_url_rule("/failed", "failed", failed, methods=["POST"])
+    app.add_url_rule("/signup", "signup", credited, methods=["POST"])
+    client.post("/failed")
+    assert keys(app) == []
+    client.post("/signup")
+    assert keys(app) == ["acme"]
+
+
+def test_an_app_that_was_never_registered_costs_no_signup(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A forgotten ``init_app`` is an ERROR line for each call, and the visitor sees the page."""
+    bare = Flask("bare")
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme")
+        return "ok"
+
+    route(bare, signup)
+    assert bare.test_client().post("/signup").text == "ok"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert caplog.text.count("partnerstack.init_app(app) was not called") == 2
+
+
+def test_a_view_may_be_called_without_a_request(app: Flask) -> None:
+    """A unit test calls it as the function that it is."""
+    assert track_signup(lambda: "ok")() == "ok"
+    with app.app_context():
+        assert track_signup(lambda: "ok")() == "ok"
+
+
+def test_whatever_is_raised_behind_the_view_costs_no_signup(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even the line that says so may fail, for somebody else's objects are in it."""
+
+    class Unspeakable:
+        def __str__(self) -> str:
+            raise LookupError("no words")
+
+    view = track_signup(customer=lambda: {"customer_key": Unspeakable()})(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    assert client.post("/signup").status_code == 201
+    assert "no words" in caplog.text

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from flask import g
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from flask_partnerstack import Entry
 from flask_partnerstack import Referral
@@ -16,6 +20,7 @@ from flask_partnerstack import Status
 from flask_partnerstack import signals
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack._state import this_app
 from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.errors import NotInitialized
@@ -259,6 +264,43 @@ def test_a_receiver_that_raises_changes_nothing(
         entry = track_conversion("acme")
     assert heard == [entry]
     assert "receiver's own" in caplog.text
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_receiver_does_not_end_the_signups_own_context(
+    make_app: MakeApp, tmp_path: Path, joined: bool
+) -> None:
+    """What the app takes down at the end of a request is not taken down in the middle of it."""
+    app = make_app(LEDGER_URL=f"sqlite:///{tmp_path}/both.db")
+    get_state(app).ledger.init()
+    taken_down: list[object] = []
+    heard_on_g: list[object] = []
+    app.teardown_appcontext(taken_down.append)
+
+    def receive(_sender: Flask, **_facts: object) -> None:
+        heard_on_g.append(g.get("user"))
+
+    engine = create_engine(f"sqlite:///{tmp_path}/both.db")
+    with signals.conversion_recorded.connected_to(receive), arrive(app), Session(engine) as session:
+        g.user = "jo"
+        track_conversion("acme", session=session if joined else None)
+        session.commit()
+        assert (heard_on_g, taken_down) == (["jo"], [])
+    engine.dispose()
+
+
+def test_a_receiver_is_told_in_a_context_of_its_sender(app: Flask) -> None:
+    """Where none is current, or another app's, the sender's own is made for the receivers."""
+    heard: list[Flask] = []
+
+    def receive(_sender: Flask, **_facts: object) -> None:
+        heard.append(this_app())
+
+    with signals.delivery_paused.connected_to(receive):
+        signals.send(signals.delivery_paused, app, reason="it rains")
+        with Flask("another").app_context():
+            signals.send(signals.delivery_paused, app, reason="it rains")
+    assert heard == [app, app]
 
 
 def test_a_ledger_that_cannot_be_written_raises(make_app: MakeApp) -> None:

@@ -37,7 +37,10 @@ class Work(Protocol):
 
 
 class Engine(Protocol):
-    """Decides when what is due is dealt with."""
+    """Decides when what is due is dealt with.
+
+    It is called in requests, after what they are about is done: it logs and never raises.
+    """
 
     @property
     def awake(self) -> bool:

@@ -40,7 +40,11 @@ class InlineEngine:
         worker = threading.Thread(
             target=self._run, args=(deadline,), name="partnerstack-inline", daemon=True
         )
-        worker.start()
+        try:
+            worker.start()
+        except RuntimeError as e:  # no more threads here, or the interpreter is ending
+            log.error("No thread can be started, so this request delivers nothing: %s", e)
+            return
         worker.join(self._patience)
 
     def stop(self) -> None:

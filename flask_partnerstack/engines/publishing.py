@@ -51,7 +51,7 @@ class PublishingEngine:
         self._connect = connect
         self._most_waiting = most_waiting
         self._after_failure = after_failure
-        self._locks: dict[str, threading.Lock] = {}
+        self._starting = forks.LateLock()
         self._publisher: _Publisher | None = None
         self.awake: bool = False
         forks.watch(self)
@@ -72,8 +72,7 @@ class PublishingEngine:
             publisher.put(entry_id)
 
     def _start(self) -> _Publisher | None:
-        # Made at its first use, for gevent's sake: see ThreadEngine.
-        with self._locks.setdefault("starting", threading.Lock()):
+        with self._starting.here:
             if self._publisher is None:
                 publisher = _Publisher(self._connect, self._most_waiting, self._after_failure)
                 try:
@@ -95,7 +94,6 @@ class PublishingEngine:
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's thread and its messages; the child starts its own."""
-        self._locks = {}
         self._publisher = None
         self.awake = False
 

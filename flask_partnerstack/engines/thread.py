@@ -48,7 +48,7 @@ class ThreadEngine:
         self._concurrency = concurrency
         self._poll = poll
         self._stop_within = stop_within
-        self._locks: dict[str, threading.Lock] = {}
+        self._starting = forks.LateLock()
         self._crew: _Crew | None = None
         self.awake: bool = False
         forks.watch(self)
@@ -56,9 +56,7 @@ class ThreadEngine:
 
     def wake(self) -> None:
         """Start the scheduling thread, unless it runs."""
-        # Made at its first use: gunicorn's gevent worker replaces locks by its own kind after it
-        # has loaded and forked the app, and one of the old kind would stop all greenlets.
-        with self._locks.setdefault("starting", threading.Lock()):
+        with self._starting.here:
             if not self.awake:
                 self._start()
 
@@ -95,7 +93,6 @@ class ThreadEngine:
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's threads; the child starts its own with its first request."""
-        self._locks = {}
         self._crew = None
         self.awake = False
 

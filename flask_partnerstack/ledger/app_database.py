@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,11 @@ from sqlalchemy import Engine
 from sqlalchemy import StaticPool
 from sqlalchemy.exc import IntegrityError
 
+from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
+from .connecting import location_of
 from .connecting import same_database
 from .facts import make_hold
 from .trouble import INIT_DB
@@ -50,14 +51,14 @@ class AppDatabase:
         self._suited: Engine | None = None
         self._prepared = False
         self._checked = False
-        self._lock = threading.Lock()
+        self._preparing = forks.LateLock()
 
     @property
     def location(self) -> str:
         """Where the ledger lies, without a password."""
         if self._app_engine is None:
             return "the app's own database"
-        return self._app_engine.url.render_as_string(hide_password=True)
+        return location_of(self._app_engine.url)
 
     @property
     def is_sqlite(self) -> bool:
@@ -94,7 +95,8 @@ class AppDatabase:
     def write(self) -> Iterator[Connection]:
         """One transaction of our own that may write; committed at the end of the block.
 
-        :raises LedgerUnavailable: whatever the database says, but a broken constraint.
+        :raises LedgerUnavailable: whatever the database says; of a broken constraint the kind
+            :class:`~.trouble.ConstraintBroken`.
         """
         with self._speaking(), self._connect() as conn, conn.begin():
             self._take_write_lock(conn)
@@ -143,7 +145,7 @@ class AppDatabase:
             yield
 
     def _prepare(self) -> None:
-        with self._lock:
+        with self._preparing.here:
             if not self._prepared:
                 with self._connect() as conn, conn.begin():
                     schema.check(conn)

@@ -59,11 +59,24 @@ def parse_url(text: str) -> URL:
     """
     try:
         return make_url(text)
-    except (ArgumentError, ValueError) as e:
+    except (ArgumentError, ValueError):  # whose text may quote the password
         raise ConfigurationError(
             LEDGER_URL,
             "expected a SQLAlchemy URL, like postgresql+psycopg://user:password@host/db.",
-        ) from e
+        ) from None
+
+
+def location_of(url: URL) -> str:
+    """Return where a database lies, as a URL that may be shown: without its password.
+
+    Drivers take one in the query as well, under names of their own. So of that is shown only what
+    says where.
+    """
+    where = {name: value for name, value in url.query.items() if name in _WHERE}
+    return url.set(query=where).render_as_string(hide_password=True)
+
+
+_WHERE = ("host", "port", "service", "unix_socket", "mode", "uri")
 
 
 def make_engine(url: URL) -> Engine:

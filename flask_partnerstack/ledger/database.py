@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from .. import forks
 from . import schema
 from .connecting import TURN_WAIT
 from .connecting import in_memory
+from .connecting import location_of
 from .connecting import make_engine
 from .connecting import same_database
 from .connecting import transaction
@@ -42,13 +42,14 @@ class Database:
 
     def __init__(self, url: URL, *, embedded: bool) -> None:
         self.url = url
-        self.location: str = url.render_as_string(hide_password=True)
+        self.location = location_of(url)
         self._embedded = embedded
         self._engine = make_engine(url)
         self._prepared = False
         self._checked = False
         self._process = os.getpid()
-        self._locks: dict[str, threading.Lock] = {}
+        self._preparing = forks.LateLock()
+        self._writing = forks.LateLock()
         self._abandoned: list[Pool] = []
         self._held: weakref.WeakSet[Pool] = weakref.WeakSet()
         self._guard = _guard_for(url)
@@ -88,7 +89,8 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """One transaction that may write; committed at the end of the block.
 
-        :raises LedgerUnavailable: whatever the database says, but a broken constraint.
+        :raises LedgerUnavailable: whatever the database says; of a broken constraint the kind
+            :class:`~.trouble.ConstraintBroken`.
         """
         with self._speaking(), self._turn(), transaction(self._engine) as conn:
             yield conn
@@ -147,7 +149,6 @@ class Database:
             self._guard.forget()
         self._prepared = False
         self._process = os.getpid()
-        self._locks = {}
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -156,21 +157,13 @@ class Database:
         A signup beside a busy delivery would sleep through one free moment after the other. It is
         only manners: SQLite's lock decides, so whoever has waited long enough goes ahead.
         """
-        writing = self._lock("writing")
+        writing = self._writing.here
         ours = self.is_sqlite and writing.acquire(timeout=TURN_WAIT)
         try:
             yield
         finally:
             if ours:
                 writing.release()
-
-    def _lock(self, name: str) -> threading.Lock:
-        """Return a lock, made at its first use.
-
-        gunicorn's gevent worker replaces locks by its own kind after it has loaded and forked the
-        app (``--preload``). One of the old kind, waited for by a greenlet, stops them all.
-        """
-        return self._locks.setdefault(name, threading.Lock())
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -184,7 +177,7 @@ class Database:
             yield
 
     def _prepare(self) -> None:
-        with self._lock("preparing"):
+        with self._preparing.here:
             if not self._prepared:
                 if not in_memory(self.url):
                     self._engine.dispose()  # its pool has locks, too
@@ -212,7 +205,7 @@ class Database:
     # --- when the file is taken away ------------------------------------------------------------
 
     def _recover(self, guard: Guard) -> None:
-        with self._lock("preparing"):
+        with self._preparing.here:
             condition = guard.look()
             if condition is Condition.WELL:
                 return

@@ -19,7 +19,6 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement
 from sqlalchemy import func
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from ..errors import ConfigurationError
 from ..errors import LedgerUnavailable
@@ -44,6 +43,7 @@ from .pause import write_pause
 from .source import FROM
 from .tables import entries
 from .tables import facts
+from .trouble import ConstraintBroken
 
 #: Entries that are taken at once. A signup at the source waits for one batch at most.
 BATCH = 200
@@ -237,7 +237,7 @@ class Move:
             try:
                 with self._target.storage.write() as conn:
                     return self._merging.put(conn, batch)
-            except IntegrityError:
+            except ConstraintBroken:
                 continue
         raise LedgerUnavailable(self._target.storage.location, "its customers keep coming up twice")
 

@@ -20,12 +20,14 @@ from ..conversion import Conversion
 from ..errors import InvalidConversion
 from . import claims
 from .clocked import Clocked
+from .connecting import location_of
 from .entry import Entry
 from .entry import Status
 from .entry import digest_of
 from .inserting import insert
 from .reports import searchable
 from .tables import entries
+from .trouble import ConstraintBroken
 
 if TYPE_CHECKING:
     from .joined import Joinable
@@ -64,7 +66,7 @@ class Recording(Clocked):
             with self._database.write() as conn:
                 entry_id = insert(conn, values)
             return Recorded(_entry_from(values, entry_id), new=True)
-        except IntegrityError:
+        except ConstraintBroken:
             return self._recorded_before(values)
 
     def _recorded_before(self, values: Mapping[str, Any]) -> Recorded:
@@ -110,7 +112,7 @@ class Recording(Clocked):
 
     def _elsewhere(self, conn: Connection) -> str:
         here = self._database.location
-        theirs = conn.engine.url.render_as_string(hide_password=True)
+        theirs = location_of(conn.engine.url)
         return (
             f"it leads to {theirs}, but the ledger is {here}, and nobody would deliver "
             "from there. Give PartnerStack your db object (db=db), or set PARTNERSTACK_LEDGER_URL "

@@ -26,7 +26,7 @@ class Storage(Protocol):
     def write(self) -> AbstractContextManager[Connection]:
         """One transaction that may write; committed at the end of the block.
 
-        A broken constraint is let through.
+        A broken constraint is a :class:`~.trouble.ConstraintBroken`.
         """
 
     def read(self) -> AbstractContextManager[Connection]:

@@ -7,17 +7,22 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import make_url
 
+from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.sandbox import SandboxProcess
 from tests.kit import LANDING
+from tests.servers import Servers
 
 if TYPE_CHECKING:
     from tests.chaos.conftest import Server
@@ -122,16 +127,34 @@ def test_fifty_signups_survive_the_end_of_any_server(
     assert ("--enable-threads" in server.log.read_text()) == (name == LONE)
 
 
+@pytest.fixture(params=["file", "postgresql", "mariadb"])
+def home(
+    request: pytest.FixtureRequest, tmp_path: Path, servers: Servers
+) -> Iterator[tuple[Ledger, dict[str, str]]]:
+    """The sites' ledger, looked at from outside, and what tells a site where it lies."""
+    if request.param == "file":
+        url, environment = make_url(f"sqlite:///{tmp_path}/instance/partnerstack.db"), {}
+    else:
+        url = servers.empty(request.param)
+        environment = {"SITE_DB": url.render_as_string(hide_password=False)}
+    database = Database(url, embedded=not environment)
+    if environment:
+        database.migrate()
+    yield Ledger(database, lease=timedelta(minutes=2)), environment
+    database.close()
+
+
 def test_greenlets_that_come_at_once_do_not_stop_each_other(
+    home: tuple[Ledger, dict[str, str]],
     serve: Serve,
     visit: Callable[[Server, str], Visitor],
-    ledger: Ledger,
     eventually: Eventually,
     taken: Callable[[], Counter[str]],
     say: Callable[[str], None],
 ) -> None:
     """Loaded before gevent replaced the locks, the first requests all together: none waits long."""
-    server = serve(command_of("gunicorn gevent --preload"))
+    ledger, environment = home
+    server = serve(command_of("gunicorn gevent --preload"), **environment)
     together = threading.Barrier(24)
 
     def sign_up(visitor_number: int) -> float:

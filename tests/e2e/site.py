@@ -2,7 +2,8 @@
 
 ``python -m tests.e2e.site`` prints its URL and serves until it is stopped. ``SITE_INSTANCE`` is
 its instance folder, ``SITE_HOURS_AHEAD`` moves its clock, ``SITE_BARE`` leaves the extension out,
-``SITE_CELERY`` and ``SITE_RQ`` are the brokers of its task queues.
+``SITE_DB`` is the URL of a database of its own, in which its ledger lies, ``SITE_CELERY`` and
+``SITE_RQ`` are the brokers of its task queues.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 import uuid
 from datetime import datetime
 from datetime import timedelta
+from typing import Any
 
 from flask import Flask
 from flask import g
 from flask import redirect
 from flask import request
 from flask.typing import ResponseReturnValue
+from flask_sqlalchemy import SQLAlchemy
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.serving import make_server
 
@@ -40,7 +43,7 @@ def create_app() -> Flask:
     app.config.update({k: v for k, v in os.environ.items() if k.startswith("PARTNERSTACK_")})
     bare = "SITE_BARE" in os.environ
     if not bare:
-        AheadPartnerStack(app)
+        AheadPartnerStack(app, db=_db_of(app))
 
     if "SITE_CELERY" in os.environ:
         from tests.queues.celery_app import celery_init_app
@@ -63,6 +66,14 @@ def create_app() -> Flask:
 
     app.post("/signup")(signup if bare else track_signup(signup))
     return app
+
+
+def _db_of(app: Flask) -> Any:
+    if "SITE_DB" not in os.environ:
+        return None
+    app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["SITE_DB"]
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 32}
+    return SQLAlchemy(app)
 
 
 class _Quiet(WSGIRequestHandler):

@@ -8,6 +8,7 @@ import pytest
 
 from flask_partnerstack.engines import InlineEngine
 from flask_partnerstack.engines import NoEngine
+from flask_partnerstack.engines import RequestEngine
 from tests.engines.work import Work
 
 
@@ -43,6 +44,23 @@ def test_a_nudge_never_raises(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever a pass runs into is logged, and the signup goes on."""
     InlineEngine(Work(lambda: 1 / 0)).nudge()
     assert "cut short" in caplog.text
+
+
+def test_no_thread_to_be_had_is_said_and_raises_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is taken then, and neither a signup nor a page view hears of it."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    work = Work(lambda: None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    InlineEngine(work).nudge()
+    RequestEngine(work, longest=1.0).wake()
+    assert len(work.jobs) == 1
+    assert caplog.text.count("can't start new thread") == 2
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
 def test_there_is_nothing_to_wake_or_stop() -> None:

@@ -18,7 +18,9 @@ from sqlalchemy import text
 
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import Status
+from flask_partnerstack import set_customer
 from flask_partnerstack import track_conversion
+from flask_partnerstack import track_signup
 from flask_partnerstack._state import get_state
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import LedgerUnavailable
@@ -251,6 +253,35 @@ def test_in_memory_nothing_is_delivered_in_the_background(
         assert get_state(app).ledger.get("acme").attempts == 0
         assert "nothing is delivered in the background" in caplog.text
         db.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        "ALTER TABLE partnerstack_entry RENAME TO gone",
+        "ALTER TABLE partnerstack_entry ADD COLUMN extra INTEGER DEFAULT 1 CHECK (extra > 1)",
+    ],
+)
+def test_a_signup_that_is_not_recorded_is_logged_without_what_it_said(
+    house: House, caplog: pytest.LogCaptureFixture, breakage: str
+) -> None:
+    """The app's engine says what it was given in its errors; our line keeps that to itself."""
+
+    @house.app.post("/signup")
+    @track_signup
+    def signup() -> str:
+        set_customer("acme", email="jo@acme.com", name="Jo Doe")
+        return "welcome"
+
+    assert house.entry("acme") is None
+    with house.db.engine.begin() as conn:
+        conn.execute(text(breakage))
+    client = house.app.test_client()
+    client.set_cookie("ps_xid", XID)
+    assert client.post("/signup").status_code == 200
+    assert "NOT recorded: customer acme" in caplog.text
+    assert "LedgerUnavailable" in caplog.text
+    assert not [said for said in ("jo@acme.com", "Jo Doe") if said in caplog.text]
 
 
 # --- the app's engine ---------------------------------------------------------------------------

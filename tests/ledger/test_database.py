@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy import make_url
 from sqlalchemy import text
+from sqlalchemy.exc import StatementError
 
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import ConfigurationError
@@ -24,7 +26,9 @@ from flask_partnerstack.ledger import schema
 from flask_partnerstack.ledger.connecting import BUSY_WAIT
 from flask_partnerstack.ledger.connecting import POOL_WAIT
 from flask_partnerstack.ledger.connecting import TURN_WAIT
+from flask_partnerstack.ledger.connecting import location_of
 from flask_partnerstack.ledger.tables import SCHEMA_VERSION
+from flask_partnerstack.ledger.trouble import told
 
 Make = Callable[..., Conversion]
 
@@ -223,15 +227,18 @@ def test_a_server_that_is_not_there_is_said() -> None:
     database = Database(url, embedded=False)
     with pytest.raises(LedgerUnavailable) as raised, database.read():
         pass
-    assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in whole(raised.value)
     assert "app:***@127.0.0.1:9/ledger" in str(raised.value)
 
 
-def test_a_url_that_is_none_names_the_key_and_not_the_value() -> None:
+@pytest.mark.parametrize(
+    "url", ["s3cret at my server", "postgresql+psycopg://user:p@ss:s3cret@host/db"]
+)
+def test_a_url_that_is_none_names_the_key_and_not_the_value(url: str) -> None:
     """A mistyped LEDGER_URL may hold a password, so the error says only what was expected."""
     with pytest.raises(ConfigurationError, match="PARTNERSTACK_LEDGER_URL") as raised:
-        parse_url("hunter2 at my server")
-    assert "hunter2" not in str(raised.value)
+        parse_url(url)
+    assert "s3cret" not in whole(raised.value)
 
 
 @pytest.mark.parametrize("driver", ["postgresql+pg8000", "nosuchdb"])
@@ -241,11 +248,52 @@ def test_a_missing_driver_names_the_extra(driver: str) -> None:
         Database(make_url(f"{driver}://user@host/db"), embedded=False)
 
 
-def test_errors_of_the_database_hide_the_customer(ledger: Ledger, conversion: Make) -> None:
-    """What a failing statement was about to write shows in no error."""
-    ledger.record(conversion())
-    with ledger._database.write() as conn:  # the only way to break the table under its feet
-        conn.execute(text("ALTER TABLE partnerstack_entry RENAME TO gone"))
+#: What makes the next insert fail: no such table, and a constraint that no row of ours meets.
+BREAKAGES = (
+    "ALTER TABLE partnerstack_entry RENAME TO gone",
+    "ALTER TABLE partnerstack_entry ADD COLUMN extra INTEGER DEFAULT 1 CHECK (extra > 1)",
+)
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_errors_of_the_database_hide_the_customer(
+    any_ledger: Ledger, conversion: Make, breakage: str
+) -> None:
+    """What a failing statement was about to write shows nowhere in its error's whole traceback."""
+    jo = conversion("acme", email="jo@acme.com")
+    assert any_ledger.entries() == []
+    with any_ledger.storage.write() as conn:  # the only way to break the table under its feet
+        conn.execute(text(breakage))
     with pytest.raises(LedgerUnavailable) as raised:
-        ledger.record(conversion("acme", email="jo@acme.com"))
-    assert "jo@acme.com" not in f"{raised.value} {raised.value.__cause__}"
+        any_ledger.record(jo)
+    assert "jo@acme.com" not in whole(raised.value)
+
+
+def test_a_value_that_no_statement_takes_is_hidden_as_well() -> None:
+    """It fails on its way to the database, which has no words of its own for that."""
+    error = StatementError("said", "INSERT", {"email": "jo@acme.com"}, TypeError("no moment"))
+    with pytest.raises(LedgerUnavailable, match="no moment") as raised, told("here"):
+        raise error
+    assert "jo@acme.com" not in whole(raised.value)
+
+
+def whole(error: BaseException) -> str:
+    """Return an error as it is logged: with its traceback, and all that led to it."""
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://app:s3cret@host/db", "postgresql+psycopg://app:***@host/db"),
+        ("postgresql+psycopg://app@host/db?password=s3cret", "postgresql+psycopg://app@host/db"),
+        ("mysql+pymysql://app@/db?passwd=s3cret&unix_socket=/run/my", "?unix_socket=%2Frun%2Fmy"),
+        ("postgresql+psycopg:///db?host=one&host=two&sslpassword=s3cret", "/db?host=one&host=two"),
+        ("sqlite:////srv/partnerstack.db", "sqlite:////srv/partnerstack.db"),
+    ],
+)
+def test_a_location_says_where_and_keeps_the_secrets(url: str, shown: str) -> None:
+    """Drivers take a password in the query as well, under names of their own."""
+    location = location_of(make_url(url))
+    assert location.endswith(shown)
+    assert "s3cret" not in location
