@@ -7,7 +7,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from typing import cast
 
 from sqlalchemy import Connection
 from sqlalchemy import Engine
@@ -17,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
+from .connecting import is_alive
 from .connecting import same_database
 from .facts import make_hold
 from .trouble import INIT_DB
@@ -164,7 +164,7 @@ class AppDatabase:
         if self._suited is None:
             self._suited = _suited(self._engine)
         with self._suited.connect() as conn:
-            if not _is_alive(conn):
+            if not is_alive(conn):
                 conn.invalidate()  # it connects anew by itself
             yield conn
 
@@ -228,13 +228,3 @@ def _suited(engine: Engine) -> Engine:
         level = conn.get_isolation_level()
     fits = ("READ COMMITTED",) if engine.dialect.name == "postgresql" else ("REPEATABLE READ",)
     return engine if level in fits else engine.execution_options(isolation_level="READ COMMITTED")
-
-
-def _is_alive(conn: Connection) -> bool:
-    """Say whether a pooled connection still leads to its server, unless the pool asks itself."""
-    if conn.dialect.name == "sqlite" or getattr(conn.engine.pool, "_pre_ping", False):
-        return True
-    try:
-        return conn.dialect.do_ping(cast("Any", conn.connection.dbapi_connection))
-    except conn.dialect.loaded_dbapi.Error:
-        return False

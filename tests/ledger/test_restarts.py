@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy import literal
+from sqlalchemy import select
 
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import Judgement
@@ -80,6 +82,24 @@ def test_the_next_call_works(
     ledger.settle(claim, Status.DELIVERED, TAKEN)
     assert [claim.entry.customer_key for claim in ledger.claim(2)] == ["after"]
     assert ledger.get("before").status is Status.DELIVERED
+
+
+@GENTLY
+def test_no_connection_is_used_that_ended(
+    server: RestartedServer, ledger: Ledger, conversion: Make, *, gently: bool
+) -> None:
+    """However many are kept: whoever speaks at once after a restart is answered, every one."""
+    speak_at_once(ledger)
+    server.restart(gently=gently)
+    speak_at_once(ledger)
+    assert ledger.record(conversion("after")).new
+
+
+def speak_at_once(ledger: Ledger) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            conn = stack.enter_context(ledger.storage.read())
+            assert conn.scalar(select(literal(1))) == 1
 
 
 @GENTLY
