@@ -65,6 +65,11 @@ class AppDatabase:
         return self._engine.dialect.name == "sqlite"
 
     @property
+    def is_postgresql(self) -> bool:
+        """Whether the app's database is PostgreSQL."""
+        return self._engine.dialect.name == "postgresql"
+
+    @property
     def is_shared_connection(self) -> bool:
         """Whether all of the process has one connection, as with SQLite in memory.
 
@@ -109,6 +114,17 @@ class AppDatabase:
         """
         with self._speaking(), self._connect() as conn, conn.begin():
             yield conn
+
+    @contextmanager
+    def at_once(self) -> Iterator[Connection]:
+        """One statement that is a transaction by itself, over a connection that is not asked first.
+
+        :raises LedgerUnavailable: whatever the database says.
+        """
+        with self._speaking():
+            self._refuse_own_way()
+            with self._engine.connect() as conn:
+                yield conn.execution_options(isolation_level="AUTOCOMMIT")
 
     def migrate(self) -> int:
         """Make or migrate the tables; return the version that was there before."""

@@ -22,6 +22,7 @@ from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.ledger import Storage
+from flask_partnerstack.ledger import Verdict
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import entries
@@ -100,6 +101,22 @@ def speak_at_once(ledger: Ledger) -> None:
         for _ in range(4):
             conn = stack.enter_context(ledger.storage.read())
             assert conn.scalar(select(literal(1))) == 1
+
+
+@GENTLY
+def test_an_end_is_written_over_a_connection_that_ended(
+    server: RestartedServer, ledger: Ledger, conversion: Make, *, gently: bool
+) -> None:
+    """Nobody asks before; what fails is done again in the sure way, once, and nothing is lost."""
+    for key in ("acme", "globex"):
+        ledger.record(conversion(key))
+    (claim,) = ledger.claim(1)
+    ledger.count_attempt(claim)
+    server.restart(gently=gently)
+    entry, _ = ledger.leave_for_next(claim, Verdict(after=Status.DELIVERED, attempt=TAKEN))
+    assert entry is not None
+    assert (entry.status, entry.attempts, len(ledger.trail(entry))) == (Status.DELIVERED, 1, 1)
+    assert ledger.get("globex").status is Status.PENDING
 
 
 @GENTLY
