@@ -108,24 +108,28 @@ def test_what_is_ended_is_not_what_follows(any_ledger: Ledger, conversion: Make)
 
 
 @ON_POSTGRESQL
+@pytest.mark.parametrize("trouble", ["refused", "cut off"])
 def test_a_row_that_cannot_be_claimed_costs_nobody_else_the_end(
-    any_ledger: Ledger, conversion: Make
+    any_ledger: Ledger, conversion: Make, trouble: str
 ) -> None:
     """What fails is the next one's claim; that the one before it was taken is written, once."""
     for key in ("acme", "globex"):
         any_ledger.record(conversion(key))
     claim = begun(any_ledger)
     with any_ledger.storage.write() as conn:
-        conn.execute(text(GLOBEX_IS_STUCK))
+        conn.exec_driver_sql(GLOBEX_IN_TROUBLE.format(TROUBLES[trouble]))
     entry, following = any_ledger.leave_for_next(claim, DELIVERED)
     assert entry is not None
     assert (entry.status, following) == (Status.DELIVERED, None)
-    assert len(any_ledger.trail(entry)) == 1
+    assert (len(any_ledger.trail(entry)), any_ledger.get("globex").attempts) == (1, 0)
 
 
-GLOBEX_IS_STUCK = """
-CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'stuck'; END $$;
+TROUBLES = {
+    "refused": "RAISE EXCEPTION 'stuck'",
+    "cut off": "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(60)",
+}
+GLOBEX_IN_TROUBLE = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {}; END $$;
 CREATE TRIGGER stuck BEFORE UPDATE ON partnerstack_entry FOR EACH ROW
 WHEN (NEW.customer_key = 'globex') EXECUTE FUNCTION fail()
 """
