@@ -90,6 +90,11 @@ _TRIED = (  # nobody asks for its id
     .values(entry_id=bindparam("whose"), **terms.tried(_NOW, terms.ANSWER))
 )
 _ONE = select(*terms.entry_columns(entries)).where(_IS_IT)
+_IS_LEFT = _ONE.where(
+    entries.c.lease.is_(None),
+    entries.c.status == bindparam("after"),
+    entries.c.attempts == bindparam("counted"),
+)
 
 
 def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
@@ -192,6 +197,16 @@ def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> En
         kept = verdict.attempt if is_known else replace(verdict.attempt, answer="")
         write_attempt(conn, claim.entry.id, kept, now)
     return entry
+
+
+def find_left(conn: Connection, claim: Claim, verdict: Verdict) -> Entry | None:
+    """Return the entry of a claim whose attempt was counted, when it was left in that way.
+
+    By us: nobody else has sent it since.
+    """
+    counted = {"entry_id": claim.entry.id, "counted": claim.entry.attempts + 1}
+    row = conn.execute(_IS_LEFT, {**counted, "after": verdict.after.value}).one_or_none()
+    return None if row is None else entry_of(row)
 
 
 def _changed(conn: Connection, change: Update, values: dict[str, Any]) -> Entry | None:

@@ -12,6 +12,7 @@ from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import EntryNotFound
 from flask_partnerstack.errors import IllegalTransition
 from flask_partnerstack.errors import Judgement
+from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Claim
@@ -216,6 +217,34 @@ def test_that_it_was_taken_is_written_however_late(
     assert entry is not None
     assert entry.status is Status.DELIVERED
     assert not any_ledger.count_attempt(owner)
+
+
+def test_an_end_is_written_once_though_no_word_of_it_comes(
+    any_ledger: Ledger,
+    conversion: Make,
+    pass_lease: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cut off after it was committed: one line in the trail; what was taken next comes back."""
+    for key in ("acme", "globex"):
+        any_ledger.record(conversion(key))
+    claim = claimed(any_ledger)
+    any_ledger.count_attempt(claim)
+    monkeypatch.setattr(any_ledger, "_leave_for_next", cut_off_after(any_ledger._leave_for_next))
+    entry, following = any_ledger.leave_for_next(claim, DELIVERED)
+    assert entry is not None
+    assert (entry.status, following) == (Status.DELIVERED, None)
+    assert len(any_ledger.trail(entry)) == 1
+    pass_lease()
+    assert claimed(any_ledger).interrupted
+
+
+def cut_off_after(act: Callable[..., object]) -> Callable[..., None]:
+    def cut_off(*of: object) -> None:
+        act(*of)
+        raise LedgerUnavailable("here", "the connection was lost")
+
+    return cut_off
 
 
 def test_senders_at_the_same_time_share_nothing(any_ledger: Ledger, conversion: Make) -> None:
