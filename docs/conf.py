@@ -34,6 +34,8 @@ autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 90
 python_use_unqualified_type_names = True
 
+smartquotes = False  # a curly quote in {404: "retry"} cannot be copied
+
 html_theme = "flask"
 html_title = f"Flask-PartnerStack {version}"
 html_static_path = ["_static"]

@@ -224,10 +224,11 @@ class Walk:
         step("The conversion is delivered")
         await_(self.site, lambda: self.conversions(customer_key), "No conversion was accepted")
         requests = self.sandbox.received()
-        for request in requests:
+        for number, request in enumerate(requests):
             waited = request["at"] - requests[0]["at"]
+            when = f"{waited:.1f} s later" if number else "the first time"
             verdict = "accepted" if request["accepted"] else "refused, so it is tried again"
-            say(f"  after {waited:4.1f} s: {request['status']}, {verdict}")
+            say(f"  {when}: {request['status']}, {verdict}")
         say("What the sandbox was sent:")
         say(indent(json.dumps(requests[-1]["body"], indent=2), "  "))
 

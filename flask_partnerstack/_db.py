@@ -34,7 +34,7 @@ def join_metadata(db: Any) -> None:
     if not hasattr(type(db), "engine"):  # of the class: on the object it would ask for an app
         raise ConfigurationError(
             "db",
-            "expected the SQLAlchemy object of Flask-SQLAlchemy or Flask-SQLAlchemy-Lite, got a "
+            "expected the SQLAlchemy object of Flask-SQLAlchemy or Flask-SQLAlchemy-Lite, got "
             f"{type(db).__name__}. For another database set PARTNERSTACK_LEDGER_URL.",
         )
     metadata = getattr(db, "metadata", None)

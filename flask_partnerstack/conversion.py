@@ -242,7 +242,7 @@ def _ip_address(field: str, value: object) -> str | None:
 
 
 def _sub_ids(field: str, value: object) -> tuple[str, ...]:
-    if value is None:
+    if value is None or value == ():  # as nearly always: what follows takes some microseconds
         return ()
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidConversion(field, "expected a list of texts.")

@@ -167,7 +167,10 @@ class PartnerStack:
 
         ::
 
-            page = partnerstack.dashboard(permission=lambda: current_user.is_admin)
+            def may_see_customers():
+                return current_user.is_authenticated and current_user.is_admin
+
+            page = partnerstack.dashboard(permission=may_see_customers)
             app.register_blueprint(page, url_prefix="/partnerstack")
 
         :param permission: called in each request: ``True`` lets it pass, a response (a redirect
@@ -279,7 +282,8 @@ def _is_without_threads(settings: Settings) -> bool:
 def _refuse_second(app: Flask) -> None:
     if EXTENSION in app.extensions:
         raise RuntimeError(
-            f"The app {app.name!r} was given to PartnerStack.init_app before. Call it once."
+            f"The app {app.name!r} was given to PartnerStack before. Call PartnerStack(app) or "
+            "init_app(app), once."
         )
 
 
@@ -318,6 +322,15 @@ def _is_flask_command() -> bool:
             return context.info_name != "run"
         context = context.parent
     return context is not None and isinstance(context.command, FlaskGroup)
+
+
+def _is_looked_at() -> bool:
+    """Say whether one of our own commands loads the app, which all but the worker end at once."""
+    context, names = click.get_current_context(silent=True), []
+    while context is not None:
+        names.append(context.info_name)
+        context = context.parent
+    return "partnerstack" in names and names[0] != "worker"
 
 
 def _hook(app: Flask, state: State) -> None:
@@ -389,6 +402,8 @@ def _say(state: State) -> None:
             "that share it can deliver. Set PARTNERSTACK_LEDGER_URL to a database.",
             state.settings.engine,
         )
+    if _is_looked_at():  # check says it, and above each answer of the others it would be noise
+        return
     if not state.place.lasts():
         log.warning(
             "The ledger at %s will not outlive this machine or process: mount a volume there, "

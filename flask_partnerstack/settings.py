@@ -74,7 +74,8 @@ class Settings:
     ledger_url: str | None = _key(
         None,
         values.optional_text,
-        "Any SQLAlchemy URL. Absent: the SQLite file partnerstack.db in the instance folder.",
+        "Any SQLAlchemy URL; flask partnerstack init-db makes the tables there. Absent: the SQLite "
+        "file partnerstack.db in the instance folder, which makes its own.",
         secret=True,
     )
     engine: Literal["thread", "inline", "celery", "rq", "none"] = _key(
@@ -181,7 +182,8 @@ class Settings:
     def _check_together(self) -> None:
         if self.public_key is None and self.secret_key is not None:
             raise ConfigurationError(
-                f"{PREFIX}PUBLIC_KEY", "expected both halves of the key pair, or neither."
+                f"{PREFIX}PUBLIC_KEY",
+                f"expected both halves of the key pair: {PREFIX}SECRET_KEY is set without it.",
             )
         if self.public_key is not None and self.secret_key is None:
             log.warning(

@@ -96,14 +96,12 @@ def set_customer(
 ) -> None:
     """Say, inside a view under :func:`track_signup`, who signed up. The last call wins.
 
-    Takes what ``track_conversion`` takes and never raises: a bad key is logged and signalled, a
+    Takes the fields that ``track_conversion`` takes, of this request's click; a click that you
+    have stored is for ``track_conversion``. No value raises: a bad key is logged and signalled, a
     bad optional field is logged and left out.
     """
-    signup = _current_signup()
+    signup = _current_signup(customer_key)
     if signup is None:
-        return
-    if signup.ended:
-        _complain_of_late(customer_key)
         return
     signup.customer = {
         "customer_key": customer_key,
@@ -158,19 +156,41 @@ def _begin(customer: AskCustomer | None, success: AskSuccess | None) -> _Signup:
     return signup
 
 
-def _current_signup() -> _Signup | None:
+def _current_signup(customer_key: object) -> _Signup | None:
+    """Return the run of the decorated view that is going on; where none is, say what is lost."""
     try:
-        signup = current_visit().follower
+        visit = current_visit()
     except NotInitialized as e:
         log.error("set_customer() records nothing. %s", e)
         return None
-    if isinstance(signup, _Signup):
-        return signup
-    log.error(
-        "set_customer() was called outside a view decorated with @track_signup: nothing is "
-        "recorded. Decorate the view, or call track_conversion()."
-    )
+    if not isinstance(visit.follower, _Signup):
+        _complain(customer_key, visit.referral.xid, _OUTSIDE)
+    elif visit.follower.ended:
+        _complain(customer_key, visit.referral.xid, _LATE)
+    else:
+        return visit.follower
     return None
+
+
+_OUTSIDE = (
+    "set_customer() was called outside a view decorated with @track_signup. Decorate the view, "
+    "below its route, or call track_conversion()"
+)
+_LATE = (
+    "set_customer() was called after the response was finished, in a generator that streams it "
+    "perhaps. Call it before the view returns"
+)
+
+
+def _complain(customer_key: object, xid: str | None, what: str) -> None:
+    key = str(customer_key)
+    log.error(
+        "A conversion was NOT recorded: customer %s, xid %s: %s.",
+        masked(key),
+        xid,
+        what,
+        extra=log_extra(key, xid),
+    )
 
 
 class _Signup:
@@ -248,18 +268,6 @@ def _leads_elsewhere(response: Response) -> bool:
         return False
     target = urlsplit(urljoin(request.url, response.location))
     return unquote(target.path) != request.script_root + request.path
-
-
-def _complain_of_late(customer_key: object) -> None:
-    key, xid = str(customer_key), current_visit().referral.xid
-    log.error(
-        "A conversion was NOT recorded: customer %s, xid %s: set_customer() was called after the "
-        "response was finished, in a generator that streams it perhaps. Call it before the view "
-        "returns.",
-        masked(key),
-        xid,
-        extra=log_extra(key, xid),
-    )
 
 
 def _note_error(customer: Customer, status: int) -> None:

@@ -67,10 +67,10 @@ def track_conversion(
 ) -> Entry | None:
     """Record durably that a referred visitor became a customer; it is delivered soon after.
 
-    Returns the ledger's entry, or ``None`` when there is no click to report. A customer key has
-    one entry for ever: a second call returns the first one unchanged, but for a skipped one,
-    which is asked again. Never waits for PartnerStack and never raises for anything that
-    PartnerStack does. What a hook vetoes comes back as a skipped entry.
+    Returns the ledger's entry; ``None`` when there is no click to report, and with ``ENABLED`` off.
+    A customer key has one entry for ever: a second call returns the first one unchanged, but for a
+    skipped one, which is asked again. What a hook vetoes comes back as a skipped entry. Never
+    waits for PartnerStack and never raises for anything that PartnerStack does.
 
     :param customer_key: your own stable ID of the customer, the same everywhere and for ever: a
         ``str``, ``int`` or ``UUID``.

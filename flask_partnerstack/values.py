@@ -122,6 +122,11 @@ def switch_or_hash(key: str, value: Any) -> bool | Literal["hash"]:
 
 def url(key: str, value: Any) -> str:
     """Take an https URL, without its last slash; plain http for this machine only."""
+    if value is None or value == "":  # what the environment does not have
+        raise ConfigurationError(
+            key,
+            f"expected an https:// URL, got {_named(value)}. Leave the key out for the default.",
+        )
     given = text(key, value)
     if any(map(str.isspace, given)):
         raise ConfigurationError(key, "expected a URL without white space.")
@@ -302,13 +307,16 @@ def status_policy(key: str, value: Any) -> Mapping[int, str]:
         raise ConfigurationError(
             key, f'expected a dict like {{404: "retry"}}, got {_named(value)}.'
         )
-    for status, verdict in value.items():
+    policy: dict[int, str] = {}
+    for given, verdict in value.items():
+        # JSON, which the environment is read as, has no other keys than texts.
+        status = int(given) if isinstance(given, str) and given.isdecimal() else given
         if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
             raise ConfigurationError(
-                key, f"expected HTTP statuses, 200 to 599, as keys, got {_named(status)}."
+                key, f"expected HTTP statuses, 200 to 599, as keys, got {_named(given)}."
             )
-        choice("accept", "reject", "retry", "unclear")(f"{key}[{status}]", verdict)
-    return MappingProxyType(dict(value))
+        policy[status] = choice("accept", "reject", "retry", "unclear")(f"{key}[{status}]", verdict)
+    return MappingProxyType(policy)
 
 
 def _named(value: Any) -> str:

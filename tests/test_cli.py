@@ -87,7 +87,22 @@ def test_list_shows_entries_newest_first(app: Flask) -> None:
     assert [line.split()[1] for line in lines[1:]] == ["two", "one"]
     assert "jo@acme.com" not in "".join(lines)
     assert len(run(app, "list", "--partner", "ann").output.splitlines()) == 1
-    assert len(run(app, "list", "--limit", "1").output.splitlines()) == 2
+    assert len(run(app, "list", "--limit", "1").stdout.splitlines()) == 2
+
+
+def test_list_says_that_there_is_more(app: Flask) -> None:
+    """A list that the limit cut does not look like a whole one."""
+    record(app, "a", "b")
+    assert "There are more" not in run(app, "list", "--limit", "2").stderr
+    assert "There are more: raise --limit" in run(app, "list", "--limit", "1").stderr
+
+
+def test_show_has_one_sign_for_what_is_not_known(app: Flask) -> None:
+    """As ``list`` has it: a dash, and no word of Python's."""
+    record(app, "a")
+    shown = run(app, "show", "a").output
+    assert "settled_at    -" in shown
+    assert "None" not in shown
 
 
 def test_list_refuses_an_unknown_state(app: Flask) -> None:
@@ -251,6 +266,24 @@ def test_only_flask_run_insists_on_the_folder(tmp_path: Path, command: str, star
     assert "PARTNERSTACK_LEDGER_URL" in ended.stderr
 
 
+@pytest.mark.parametrize(("command", "said"), [("status", 0), ("check", 1), ("worker", 1)])
+def test_only_who_serves_or_checks_says_what_a_start_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, command: str, said: int
+) -> None:
+    """Above each answer of a command that looks, the warnings of a start would be noise."""
+
+    def create_app() -> Flask:
+        app = Flask("app", instance_path=str(tmp_path))
+        app.config["PARTNERSTACK_LEDGER_URL"] = "sqlite://"
+        PartnerStack(app)
+        return app
+
+    from click.testing import CliRunner
+
+    result = CliRunner().invoke(FlaskGroup(create_app=create_app), ["partnerstack", command])
+    assert result.output.count("will not outlive") + caplog.text.count("will not outlive") == said
+
+
 # --- the long-running ones ----------------------------------------------------------------------
 
 SITE = """
@@ -315,9 +348,9 @@ def test_the_sandbox_needs_no_app(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_stays_on_this_machine(app: Flask) -> None:
-    """A host that is not loopback is refused."""
+    """A host that is not loopback is refused as typed wrongly."""
     result = run(app, "sandbox", "--host", "0.0.0.0")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "loopback" in result.output
 
 

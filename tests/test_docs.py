@@ -12,9 +12,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from flask_partnerstack import Conversion
+from flask_partnerstack import conversion
 from flask_partnerstack.cli import partnerstack
+from flask_partnerstack.cli.setting_up import _say_where
 from flask_partnerstack.referral import read_query
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.wire.protocol import conversion_request
@@ -23,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SOURCE_PAGE = (ROOT / "docs/source-page.md").read_text(encoding="utf-8")
 
+LIMIT = re.compile("LONGEST_|MOST_|LARGEST_|DEEPEST_")
 #: The request on PartnerStack's page, with an xid of the kind that real links carry.
 EXAMPLE = {
     "customer_key": "fe955429-0fe2-42c2-8eb5-a7d6495d4a7e",
@@ -72,6 +76,17 @@ def test_empty_fields_are_not_sent() -> None:
     said = Conversion.of(customer_key="42", xid="Kvx64pph9uhCju", email="", sub_ids=[], meta={})
     request = conversion_request(Settings().conversion_url, "TOKEN", said)
     assert json.loads(request.body) == {"customer_key": "42", "xid": "Kvx64pph9uhCju"}
+
+
+def test_the_limits_of_fields_are_told() -> None:
+    """docs/tracking.md has the number of each."""
+    page = (ROOT / "docs/tracking.md").read_text(encoding="utf-8")
+    told = {
+        int(number) for number in re.findall(r"\d+", page.partition("PartnerStack publishes")[2])
+    }
+    limits = {value for name, value in vars(conversion).items() if LIMIT.match(name)}
+    assert len(limits) > 5
+    assert limits <= told
 
 
 def test_px_xid_is_no_name_of_the_click() -> None:
@@ -133,6 +148,25 @@ def test_the_quickstart_fails_as_it_says(tmp_path: Path) -> None:
     assert len(shown) == 4
     for line in shown:
         assert line in printed, printed
+
+
+def test_the_quickstarts_app_takes_what_the_sandbox_prints(tmp_path: Path) -> None:
+    """The settings of step 5 are those that the command prints, and the app goes by them."""
+    settings = dict(re.findall(r"^    export (PARTNERSTACK_\w+)=(\S+)$", QUICKSTART, re.M))
+    with CliRunner().isolation() as (printed, *_):
+        _say_where("http://127.0.0.1:8787")
+        said = re.findall(r"(PARTNERSTACK_\w+)=(\S+)", printed.getvalue().decode())
+    assert dict(said) == settings
+    (tmp_path / "app.py").write_text(FILES["app.py"], encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "flask", "partnerstack", "check"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **settings},
+    )
+    assert f"conversions go to {settings['PARTNERSTACK_CONVERSION_URL']}." in ran.stdout
 
 
 def test_every_fixture_of_the_kit_is_documented() -> None:

@@ -98,6 +98,17 @@ def test_without_consent_nothing_is_kept(
     assert client.get("/").text == "<p>None"
 
 
+def test_an_ads_click_is_turned_away_when_it_comes(
+    partnerstack: PartnerStack, client: FlaskClient
+) -> None:
+    """As docs/recipes/vetoes.md says: by ``gclid`` in the landing URL, which no signup sees."""
+    partnerstack.consent(lambda purpose, _: purpose != "keep" or "gclid" not in request.args)
+
+    assert kept(client.get("/", query_string=LANDING + "&gclid=EAIaIQ")) is None
+    assert client.post("/signup").json == {"status": None, "reason": None}
+    assert kept(client.get("/", query_string=LANDING))
+
+
 def test_with_consent_the_click_is_kept(partnerstack: PartnerStack, client: FlaskClient) -> None:
     """True keeps the click, and the hook was told what for, and whose."""
     asked: list[tuple[str, Referral]] = []
@@ -328,6 +339,7 @@ def test_hooks_are_the_objects_for_all_its_apps(partnerstack: PartnerStack, tmp_
         apps.append(app)
     partnerstack.consent(lambda *_: False)
     three = Flask("three", instance_path=str(tmp_path / "three"))
+    three.config.update(PARTNERSTACK_ENGINE="none")
     partnerstack.init_app(three)
 
     landings = [app.test_client().get("/", query_string=LANDING) for app in (*apps, three)]

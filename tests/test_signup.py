@@ -395,7 +395,7 @@ def test_the_view_stays_what_it_is() -> None:
 def test_set_customer_outside_a_decorated_view_is_said(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An ERROR line names the mistake; nothing is recorded and nothing raises."""
+    """An ERROR line names the mistake, customer and click; nothing is recorded, nothing raises."""
 
     def signup() -> str:
         set_customer("acme")
@@ -407,6 +407,7 @@ def test_set_customer_outside_a_decorated_view_is_said(
         set_customer("acme")
     assert keys(app) == []
     assert caplog.text.count("outside a view decorated") == 2
+    assert f"customer acme, xid {XID}: " in caplog.text
 
 
 def test_set_customer_in_a_stream_is_said(
@@ -554,7 +555,7 @@ class User:
 
 @pytest.mark.parametrize(
     ("returned", "named"),
-    [(User(), "User"), (LocalProxy(User), "User"), (42, "int"), ([("customer_key", 1)], "list")],
+    [(User(), "User"), (LocalProxy(User), "User"), (42, "int"), (["acme"], "list")],
 )
 def test_a_customer_that_is_no_mapping_is_said(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, returned: Any, named: str
@@ -563,8 +564,9 @@ def test_a_customer_that_is_no_mapping_is_said(
     view = track_signup(customer=lambda: returned)(lambda: ("created", 201))
     app.add_url_rule("/signup", "signup", view, methods=["POST"])
     assert client.post("/signup").status_code == 201
-    assert "customer: expected a mapping of track_conversion's arguments" in caplog.text
+    assert f"xid {XID}: customer: expected a mapping of track_conversion's" in caplog.text
     assert f"got {named}." in caplog.text
+    assert keys(app) == []
     assert caplog.records[-1].levelno == logging.ERROR
 
 

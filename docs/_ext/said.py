@@ -43,7 +43,7 @@ PROBES: tuple[Any, ...] = (
     -1,
     1,
     31.0,
-    {"404": "retry"},
+    {"4xx": "retry"},
     {404: "ignore"},
 )
 

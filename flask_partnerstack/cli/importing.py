@@ -99,7 +99,8 @@ def _check(headings: list[str]) -> None:
     for name in headings:
         if name not in COLUMNS and name not in IGNORED:
             raise click.UsageError(
-                f"line 1: unknown column {name!r}. Expected some of {', '.join(COLUMNS)}."
+                f"line 1: unknown column {name!r}. Expected some of {', '.join(COLUMNS)}; "
+                "and where not a comma is between them, --delimiter."
             )
     for name in REQUIRED:
         if headings.count(name) != 1:

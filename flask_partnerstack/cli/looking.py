@@ -71,11 +71,14 @@ def _say_pause(pause: Pause | None) -> None:
 @json_option
 def list_entries(wanted: Filter, limit: int, as_json: bool) -> None:
     """List entries, newest first."""
-    entries = get_state().ledger.newest(wanted, limit=limit)
+    found = get_state().ledger.newest(wanted, limit=limit + 1)
+    entries = found[:limit]
     if as_json:
         say_json([facts_of(entry) for entry in entries])
         return
     table(_ENTRY_HEADINGS, [_cells(entry) for entry in entries])
+    if len(found) > limit:
+        click.echo("There are more: raise --limit, or export them.", err=True)
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
@@ -105,7 +108,8 @@ def show(customer_key: str, as_json: bool) -> None:
         say_json({**facts_of(entry), **reported, "trail": [facts_of_attempt(t) for t in trail]})
         return
     for name, value in {**facts_of(entry), **_known(reported)}.items():
-        click.echo(f"{name:13} {moment(value) if isinstance(value, datetime) else value}")
+        said = moment(value) if isinstance(value, datetime) or value is None else value
+        click.echo(f"{name:13} {said}")
     click.echo()
     table(
         _TRAIL_HEADINGS,

@@ -34,7 +34,9 @@ def sandbox(host: str, port: int, landing: str) -> None:
     """Serve a fake PartnerStack on this machine. Needs no app."""
     try:
         serve(host, port, settings=SandboxSettings(landing=landing), ready=_say_where)
-    except (OSError, ValueError) as e:
+    except ValueError as e:
+        raise click.UsageError(str(e)) from e
+    except OSError as e:
         raise click.ClickException(str(e)) from e
 
 

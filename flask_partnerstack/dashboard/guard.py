@@ -47,8 +47,9 @@ def check_permission(permission: object) -> Permission:
     if not callable(permission):
         raise TypeError(
             "dashboard(permission=…) needs a function that says who may see the page, because it "
-            "shows your customers: dashboard(permission=lambda: current_user.is_admin). It is "
-            "called in each request, and returns True, False, or a response."
+            "shows your customers: dashboard(permission=lambda: current_user.is_authenticated and "
+            "current_user.is_admin). It is called in each request, and returns True, False, or a "
+            "response."
         )
     return permission
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .. import forks
+from ..errors import LedgerUnavailable
 from .base import Job
 from .base import Work
 from .base import stop_at_exit
@@ -143,9 +144,14 @@ class _Crew:
         while self._wait_until_free():
             try:
                 pause = self._hand_out()
-            except Exception:  # the ledger is away; whatever it is, this thread must live on
+            except LedgerUnavailable as e:  # its words are all that a person needs, each time
+                log.error(
+                    "The ledger cannot be looked at; trying again in %d s. %s", AFTER_FAILURE, e
+                )
+                pause = AFTER_FAILURE
+            except Exception:  # whatever it is, this thread must live on
                 log.exception(
-                    "The ledger cannot be looked at; trying again in %s s.", AFTER_FAILURE
+                    "The ledger cannot be looked at; trying again in %d s.", AFTER_FAILURE
                 )
                 pause = AFTER_FAILURE
             self._wait(pause)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from typing import cast
 
 from sqlalchemy import Connection
 from sqlalchemy import Engine
@@ -17,6 +16,7 @@ from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
+from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
 from .facts import make_hold
@@ -68,6 +68,11 @@ class AppDatabase:
         return self._engine.dialect.name == "sqlite"
 
     @property
+    def is_postgresql(self) -> bool:
+        """Whether the app's database is PostgreSQL."""
+        return self._engine.dialect.name == "postgresql"
+
+    @property
     def is_shared_connection(self) -> bool:
         """Whether all of the process has one connection, as with SQLite in memory.
 
@@ -113,6 +118,17 @@ class AppDatabase:
         """
         with self._speaking(), self._connect() as conn, conn.begin():
             yield conn
+
+    @contextmanager
+    def at_once(self) -> Iterator[Connection]:
+        """One statement that is a transaction by itself, over a connection that is not asked first.
+
+        :raises LedgerUnavailable: whatever the database says.
+        """
+        with self._speaking():
+            self._refuse_own_way()
+            with self._engine.connect() as conn:
+                yield conn.execution_options(isolation_level="AUTOCOMMIT")
 
     def migrate(self) -> int:
         """Make or migrate the tables; return the version that was there before."""
@@ -168,7 +184,7 @@ class AppDatabase:
         if self._suited is None:
             self._suited = _suited(self._engine)
         with self._suited.connect() as conn:
-            if not _is_alive(conn):
+            if not is_alive(conn):
                 conn.invalidate()  # it connects anew by itself
             yield conn
 
@@ -232,13 +248,3 @@ def _suited(engine: Engine) -> Engine:
         level = conn.get_isolation_level()
     fits = ("READ COMMITTED",) if engine.dialect.name == "postgresql" else ("REPEATABLE READ",)
     return engine if level in fits else engine.execution_options(isolation_level="READ COMMITTED")
-
-
-def _is_alive(conn: Connection) -> bool:
-    """Say whether a pooled connection still leads to its server, unless the pool asks itself."""
-    if conn.dialect.name == "sqlite" or getattr(conn.engine.pool, "_pre_ping", False):
-        return True
-    try:
-        return conn.dialect.do_ping(cast("Any", conn.connection.dbapi_connection))
-    except conn.dialect.loaded_dbapi.Error:
-        return False

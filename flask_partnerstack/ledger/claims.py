@@ -17,13 +17,13 @@ from sqlalchemy import Integer
 from sqlalchemy import Row
 from sqlalchemy import Update
 from sqlalchemy import bindparam
-from sqlalchemy import func
 from sqlalchemy import literal
 from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import type_coerce
 
 from ..errors import Judgement
+from . import terms
 from .entry import Attempt
 from .entry import Claim
 from .entry import Entry
@@ -36,10 +36,8 @@ from .tables import entries
 
 #: How the lease begins of an entry that a move takes, or took, to another ledger.
 TAKING, TAKEN = "moving:", "moved:"
-#: Whether an entry went to another ledger: it is that one's to send, and no longer ours.
-went_away: Final[ColumnElement[bool]] = func.coalesce(entries.c.lease, "").like("mov%")
-
-_ENTRY_COLUMNS = tuple(entries.c[name] for name in Entry.__dataclass_fields__)
+#: Whether an entry went to another ledger.
+went_away: Final[ColumnElement[bool]] = terms.went_away(entries)
 
 
 def entry_of(row: Row[Any]) -> Entry:
@@ -50,10 +48,10 @@ def entry_of(row: Row[Any]) -> Entry:
 
 
 # --- statements, built once: building one costs SQLAlchemy more than running it ------------------
-# DUE takes ``now`` and ``most``, COUNTED takes ``now`` and ``lease_ends``.
+# DUE takes ``now`` and ``most``, COUNTED takes ``now`` and what :func:`terms.lasting` binds.
 
 _NOW = bindparam("now", type_=Moment)
-_IS_DUE = (entries.c.due_at <= _NOW) & ~went_away
+_IS_DUE = terms.is_due(entries, _NOW)
 DUE = (
     select(entries)
     .where(_IS_DUE)
@@ -61,43 +59,42 @@ DUE = (
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-_DUE_ONE = (
-    select(entries)
-    .where(entries.c.id == bindparam("entry_id"), _IS_DUE)
-    .with_for_update(skip_locked=True)
-)
+_IS_IT = entries.c.id == bindparam("entry_id")
+_DUE_ONE = select(entries).where(_IS_IT, _IS_DUE).with_for_update(skip_locked=True)
+_IS_PENDING = terms.is_pending(entries)
 _IDLE = entries.c.lease.is_(None) & (entries.c.unclear == 0) & entries.c.due_at.is_not(None)
 _WAITING = (
     select(entries)
-    .where(entries.c.status == Status.PENDING.value, _IDLE | _IS_DUE, ~went_away)
+    .where(_IS_PENDING, _IDLE | _IS_DUE, ~went_away)
     .order_by(entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
     .limit(1)
     .with_for_update(skip_locked=True)
 )
 _TAKEN = entries.update().where(entries.c.id.in_(bindparam("ids", expanding=True)))
 _OURS = entries.c.lease == bindparam("held")
-_IS_PENDING = entries.c.status == Status.PENDING.value
-_IS_IT = entries.c.id == bindparam("entry_id")
 _MINE = entries.update().where(_IS_IT)
-_LEASED_UNTIL = bindparam("lease_ends", type_=Moment)
-COUNTED = entries.update().values(
-    attempts=entries.c.attempts + 1,
-    first_attempt_at=func.coalesce(entries.c.first_attempt_at, _NOW),
-    attempted_at=_NOW,
-    sending_at=_NOW,
-    due_at=_LEASED_UNTIL,
-    scheduled_at=_NOW,
-    missing=0,
-)
+COUNTED = entries.update().values(terms.counted(entries, _NOW))
 _COUNTED_OURS = COUNTED.where(_IS_IT, _OURS, _IS_PENDING)
 _RENEWED = _MINE.where(_OURS).values(
     due_at=bindparam("lease_ends", type_=Moment), scheduled_at=_NOW
 )
-_LEFT = _MINE.where(_OURS)
-_LEFT_DELIVERED = _MINE.where(_OURS | _IS_PENDING)
-_RETURNING = {left: left.returning(*_ENTRY_COLUMNS) for left in (_LEFT, _LEFT_DELIVERED)}
-_TRIED = attempts.insert().inline()  # nobody asks for its id
-_ONE = select(*_ENTRY_COLUMNS).where(entries.c.id == bindparam("entry_id"))
+_ENDED = _MINE.values(terms.left(entries, _NOW))
+_LEFT = _ENDED.where(_OURS)
+_LEFT_DELIVERED = _ENDED.where(_OURS | _IS_PENDING)
+_RETURNING = {
+    left: left.returning(*terms.entry_columns(entries)) for left in (_LEFT, _LEFT_DELIVERED)
+}
+_TRIED = (  # nobody asks for its id
+    attempts.insert()
+    .inline()
+    .values(entry_id=bindparam("whose"), **terms.tried(_NOW, terms.ANSWER))
+)
+_ONE = select(*terms.entry_columns(entries)).where(_IS_IT)
+_IS_LEFT = _ONE.where(
+    entries.c.lease.is_(None),
+    entries.c.status == bindparam("after"),
+    entries.c.attempts == bindparam("counted"),
+)
 
 
 def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
@@ -173,8 +170,9 @@ def count_attempt(conn: Connection, claim: Claim, now: datetime, lease: timedelt
 
     ``False``: the lease is somebody else's by now, and nothing may be sent.
     """
-    counted = {"entry_id": claim.entry.id, "held": claim.lease, "lease_ends": now + lease}
-    return conn.execute(_COUNTED_OURS, {**counted, "now": now}).rowcount == 1
+    ours = {"entry_id": claim.entry.id, "held": claim.lease}
+    counted = {**ours, "now": now, **terms.lasting(lease)}
+    return conn.execute(_COUNTED_OURS, counted).rowcount == 1
 
 
 def renew(conn: Connection, claim: Claim, now: datetime, lease: timedelta) -> bool:
@@ -192,13 +190,23 @@ def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> En
     check_transition(claim.entry.status, verdict.after)
     left = _LEFT_DELIVERED if verdict.after is Status.DELIVERED else _LEFT
     ours = {"entry_id": claim.entry.id, "held": claim.lease}
-    entry = _changed(conn, left, {**ours, **_values(claim, now, verdict)})
+    entry = _changed(conn, left, {**ours, "now": now, **terms.ending(claim, verdict)})
     if verdict.attempt is not None:
         is_known = (entry or fetch(conn, claim.entry.id)).customer_key
         # The answer to somebody who was erased meanwhile is not kept.
         kept = verdict.attempt if is_known else replace(verdict.attempt, answer="")
         write_attempt(conn, claim.entry.id, kept, now)
     return entry
+
+
+def find_left(conn: Connection, claim: Claim, verdict: Verdict) -> Entry | None:
+    """Return the entry of a claim whose attempt was counted, when it was left in that way.
+
+    By us: nobody else has sent it since.
+    """
+    counted = {"entry_id": claim.entry.id, "counted": claim.entry.attempts + 1}
+    row = conn.execute(_IS_LEFT, {**counted, "after": verdict.after.value}).one_or_none()
+    return None if row is None else entry_of(row)
 
 
 def _changed(conn: Connection, change: Update, values: dict[str, Any]) -> Entry | None:
@@ -208,23 +216,6 @@ def _changed(conn: Connection, change: Update, values: dict[str, Any]) -> Entry 
         return None if row is None else entry_of(row)
     changed = conn.execute(change, values).rowcount
     return fetch(conn, values["entry_id"]) if changed else None
-
-
-def _values(claim: Claim, now: datetime, verdict: Verdict) -> dict[str, Any]:
-    settles = claim.entry.status is Status.PENDING and verdict.after is not Status.PENDING
-    return {
-        "status": verdict.after.value,
-        "reason": verdict.reason,
-        "due_at": None if verdict.due_in is None else now + verdict.due_in,
-        "scheduled_at": now,
-        "lease": None,
-        "sending_at": None,
-        "unclear": claim.unclear + verdict.unclear,
-        # Counting an attempt has set it to 0 by then; the claim is older than that.
-        **({"missing": verdict.missing} if verdict.missing is not None else {}),
-        "settled_at": now if settles else claim.entry.settled_at,
-        "test": claim.entry.test if verdict.test is None else verdict.test,
-    }
 
 
 def mend_schedule(conn: Connection, now: datetime, skew: timedelta) -> None:
@@ -253,17 +244,7 @@ def is_ahead(conn: Connection, now: datetime, skew: timedelta) -> bool:
 
 def write_attempt(conn: Connection, entry_id: int, attempt: Attempt, now: datetime) -> None:
     """Add one line to an entry's trail."""
-    conn.execute(
-        _TRIED,
-        {
-            "entry_id": entry_id,
-            "at": now,
-            "judged": attempt.judged.value,
-            "status": attempt.status,
-            "reason": attempt.reason[:1000],
-            "answer": attempt.answer[:1000],
-        },
-    )
+    conn.execute(_TRIED, {"whose": entry_id, "now": now, **terms.trying(attempt)})
 
 
 def fetch(conn: Connection, entry_id: int) -> Entry:

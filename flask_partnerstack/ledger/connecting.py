@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from typing import cast
 
 from sqlalchemy import URL
 from sqlalchemy import Connection
@@ -134,7 +135,7 @@ def _options(url: URL) -> dict[str, Any]:
         "pool_use_lifo": True,
     }
     if url.get_backend_name() != "sqlite":
-        return {**options, "pool_pre_ping": True, "connect_args": _connect_options(url)}
+        return {**options, "connect_args": _connect_options(url)}
     if in_memory(url):
         # One connection, taken in turns: a second would be a second, empty ledger.
         options.update(pool_size=1, max_overflow=0)
@@ -163,10 +164,32 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
 
     :param reading: it only reads, and so waits for no writer on SQLite.
     """
-    with engine.begin() as conn:
-        if engine.dialect.name == "sqlite":
-            _begin_sqlite(conn, reading=reading)
-        yield conn
+    with engine.connect() as conn:
+        _ask_first(engine, conn)
+        with conn.begin():
+            if engine.dialect.name == "sqlite":
+                _begin_sqlite(conn, reading=reading)
+            yield conn
+
+
+def _ask_first(engine: Engine, conn: Connection) -> None:
+    """Notice a connection that ended before anything depends on it.
+
+    Not by the engine's ``pool_pre_ping``: that asks for who is not afraid of a failure, too.
+    """
+    if not is_alive(conn):
+        conn.invalidate()  # it connects anew by itself
+        engine.dispose()  # and not with one of the others, which ended with it
+
+
+def is_alive(conn: Connection) -> bool:
+    """Say whether a pooled connection still leads to its server, unless the pool asks itself."""
+    if conn.dialect.name == "sqlite" or getattr(conn.engine.pool, "_pre_ping", False):
+        return True
+    try:
+        return conn.dialect.do_ping(cast("Any", conn.connection.dbapi_connection))
+    except conn.dialect.loaded_dbapi.Error:
+        return False
 
 
 def _begin_sqlite(conn: Connection, *, reading: bool) -> None:

@@ -85,6 +85,11 @@ class Database:
         """Whether the ledger is a SQLite file, or in memory."""
         return self._engine.dialect.name == "sqlite"
 
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the ledger is in PostgreSQL."""
+        return self._engine.dialect.name == "postgresql"
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that may write; committed at the end of the block.
@@ -103,6 +108,15 @@ class Database:
         """
         with self._speaking(), transaction(self._engine, reading=True) as conn:
             yield conn
+
+    @contextmanager
+    def at_once(self) -> Iterator[Connection]:
+        """One statement that is a transaction by itself, over a connection that is not asked first.
+
+        :raises LedgerUnavailable: whatever the database says.
+        """
+        with self._speaking(), self._engine.connect() as conn:
+            yield conn.execution_options(isolation_level="AUTOCOMMIT")
 
     def migrate(self) -> int:
         """Make or migrate the tables; return the version that was there before.

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from ..errors import LedgerUnavailable
 from . import claims
+from .at_once import leave_at_once
 from .clocked import Clocked
 from .entry import Attempt
 from .entry import Claim
@@ -136,12 +137,31 @@ class Deliveries(Clocked):
         and that claim; ``None``: whatever is due next wants to be looked at first.
         """
         try:
-            with self._database.write() as conn:
-                now = self.now_in(conn)
-                entry = claims.leave(conn, claim, now, verdict)
-                return entry, claim_following(conn, now, self._lease)
+            found = self._leave_for_next(claim, verdict)
         except LedgerUnavailable:  # by what was to be next, perhaps: that must not undo the end
-            return self.leave(claim, verdict), None
+            return self._leave_again(claim, verdict), None
+        return found or (self.leave(claim, verdict), None)
+
+    def _leave_again(self, claim: Claim, verdict: Verdict) -> Entry | None:
+        """Write what came of a claim, unless it is written, and only the word of it was lost.
+
+        What was taken then in the same step is found when its lease ends, as one whose claimer
+        was stopped while sending.
+        """
+        with self._database.write() as conn:
+            left = claims.find_left(conn, claim, verdict)
+            return left or claims.leave(conn, claim, self.now_in(conn), verdict)
+
+    def _leave_for_next(
+        self, claim: Claim, verdict: Verdict
+    ) -> tuple[Entry | None, Claim | None] | None:
+        if self._database.is_postgresql:
+            with self._database.at_once() as conn:
+                return leave_at_once(conn, claim, verdict, self._lease)
+        with self._database.write() as conn:
+            now = self.now_in(conn)
+            entry = claims.leave(conn, claim, now, verdict)
+            return entry, claim_following(conn, now, self._lease)
 
     def settle(
         self,

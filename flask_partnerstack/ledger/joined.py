@@ -88,7 +88,7 @@ def _plain(session: object) -> Session:
         )
     raise InvalidConversion(
         "session",
-        "expected a SQLAlchemy Session, scoped_session or Connection, got a "
+        "expected a SQLAlchemy Session, scoped_session or Connection, got "
         f"{type(session).__name__}.",
     )
 

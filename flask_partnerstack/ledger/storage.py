@@ -20,6 +20,10 @@ class Storage(Protocol):
         """Whether one writer at a time holds the whole of it, and its clock is ours."""
 
     @property
+    def is_postgresql(self) -> bool:
+        """Whether one statement of it can do what takes a transaction elsewhere."""
+
+    @property
     def is_shared_connection(self) -> bool:
         """Whether it has one connection, which the app uses as well."""
 
@@ -31,6 +35,13 @@ class Storage(Protocol):
 
     def read(self) -> AbstractContextManager[Connection]:
         """One transaction that only reads."""
+
+    def at_once(self) -> AbstractContextManager[Connection]:
+        """On PostgreSQL: for one statement, which is a transaction by itself.
+
+        Over a connection that was not asked whether it is alive, which would cost as much again.
+        So it may be refused where :meth:`write` is not, and whoever uses it goes on with that.
+        """
 
     def migrate(self) -> int:
         """Make or migrate the tables; return the version that was there before."""

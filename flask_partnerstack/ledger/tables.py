@@ -36,6 +36,11 @@ def moment_to_number(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def span_to_number(span: timedelta) -> int:
+    """Return how far two moments are apart, as the database keeps them."""
+    return span // _MICROSECOND
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware moment, kept as whole microseconds since 1970.
 

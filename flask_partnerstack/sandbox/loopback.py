@@ -32,7 +32,7 @@ def require_loopback(host: str) -> None:
     if not is_loopback(host):
         raise ValueError(
             f"host: expected a loopback address such as 127.0.0.1, got {host!r};"
-            " the sandbox knows no passwords worth the name and stays on this machine"
+            " the sandbox takes orders from anybody, so it stays on this machine"
         )
 
 

@@ -209,6 +209,7 @@ def test_import_as_json(app: Flask) -> None:
         ("", 2, "line 1: expected one column customer_key"),
         ("customer_key\none\n", 2, "line 1: expected one column xid"),
         ("customer_key,xid,e-mail\n", 2, "line 1: unknown column 'e-mail'"),
+        ("customer_key;xid\n", 2, "between them, --delimiter"),
         ("customer_key,xid,xid\n", 2, "line 1: expected one column xid"),
         ('customer_key,xid\n"one', 1, "this is not CSV"),
     ],

@@ -13,6 +13,7 @@ import pytest
 
 from flask_partnerstack.engines import Job
 from flask_partnerstack.engines import ThreadEngine
+from flask_partnerstack.errors import LedgerUnavailable
 from tests.engines.work import Work
 
 PATIENCE = 10.0  # how long a test waits for what comes at once; nothing is ever asserted of it
@@ -112,20 +113,29 @@ def test_a_job_that_raises_stops_nothing(
     assert "could not be settled" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "traceback"),
+    [(OSError("disk away"), True), (LedgerUnavailable("sqlite://", "disk away"), False)],
+)
 def test_a_ledger_that_fails_stops_nothing(
     work: Work,
     engine: ThreadEngine,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    traceback: bool,
 ) -> None:
-    """When the ledger cannot be looked at, that is logged and a nudge tries again."""
+    """When the ledger cannot be looked at, that is logged and a nudge tries again.
+
+    Without a traceback where the error says it all: it comes again every five seconds.
+    """
     failed, finished = threading.Event(), threading.Event()
     take = work.take
 
     def fail_once(limit: int) -> list[Job]:
         if not failed.is_set():
             failed.set()
-            raise OSError("disk away")
+            raise error
         return take(limit)
 
     monkeypatch.setattr(work, "take", fail_once)
@@ -135,6 +145,8 @@ def test_a_ledger_that_fails_stops_nothing(
     engine.nudge()
     assert finished.wait(PATIENCE)
     assert "cannot be looked at" in caplog.text
+    assert "disk away" in caplog.text
+    assert ("Traceback" in caplog.text) is traceback
 
 
 def test_stopping_waits_for_what_is_under_way(work: Work) -> None:

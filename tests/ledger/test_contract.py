@@ -12,6 +12,7 @@ from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import EntryNotFound
 from flask_partnerstack.errors import IllegalTransition
 from flask_partnerstack.errors import Judgement
+from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Claim
@@ -163,6 +164,108 @@ def test_the_following_claim_is_left_like_any_other(any_ledger: Ledger, conversi
     assert entry is not None
     assert (entry.status, entry.attempts, nobody) == (Status.DELIVERED, 1, None)
     assert any_ledger.outlook().due_in is None
+
+
+def test_all_that_came_of_it_is_written(any_ledger: Ledger, conversion: Make) -> None:
+    """When it is looked up, when it was settled, and one line in the trail, with the answer."""
+    any_ledger.record(conversion("acme"))
+    verdict = Verdict(after=Status.DELIVERED, due_in=timedelta(hours=1), attempt=REFUSED, unclear=1)
+    entry, following = any_ledger.leave_for_next(claimed(any_ledger), verdict)
+    assert entry == any_ledger.get("acme")
+    assert (entry.status, entry.reason, following) == (Status.DELIVERED, None, None)
+    assert entry.due_at is not None
+    assert entry.settled_at == entry.due_at - timedelta(hours=1)
+    (line,) = any_ledger.trail(entry)
+    assert (line.judged, line.status, line.reason) == (Judgement.REFUSED, 503, "HTTP 503")
+    assert (line.answer, line.at) == ("later", entry.settled_at)
+
+
+def test_an_end_needs_no_line(any_ledger: Ledger, conversion: Make) -> None:
+    """What was not tried leaves nothing in the trail, and the next is taken all the same."""
+    for key in ("acme", "globex"):
+        any_ledger.record(conversion(key))
+    parked = Verdict(after=Status.PENDING, reason="testing")
+    entry, following = any_ledger.leave_for_next(claimed(any_ledger), parked)
+    assert entry is not None
+    assert (entry.reason, entry.settled_at, any_ledger.trail(entry)) == ("testing", None, [])
+    assert following is not None
+
+
+def test_an_end_that_comes_too_late_is_somebody_elses(
+    any_ledger: Ledger, conversion: Make, pass_lease: Callable[[], None]
+) -> None:
+    """Under a lost lease nothing is changed, but what was tried is in the trail."""
+    any_ledger.record(conversion("acme"))
+    late = claimed(any_ledger)
+    pass_lease()
+    owner = claimed(any_ledger)
+    buried = Verdict(after=Status.DEAD, reason="late", attempt=REFUSED)
+    assert any_ledger.leave_for_next(late, buried)[0] is None
+    assert len(any_ledger.trail(any_ledger.get("acme"))) == 1
+    assert any_ledger.count_attempt(owner)
+
+
+def test_that_it_was_taken_is_written_however_late(
+    any_ledger: Ledger, conversion: Make, pass_lease: Callable[[], None]
+) -> None:
+    """Under a lost lease, too: whoever has it by then must not send it again."""
+    any_ledger.record(conversion("acme"))
+    late = claimed(any_ledger)
+    pass_lease()
+    owner = claimed(any_ledger)
+    entry, _ = any_ledger.leave_for_next(late, DELIVERED)
+    assert entry is not None
+    assert entry.status is Status.DELIVERED
+    assert not any_ledger.count_attempt(owner)
+
+
+def test_an_end_is_written_once_though_no_word_of_it_comes(
+    any_ledger: Ledger,
+    conversion: Make,
+    pass_lease: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cut off after it was committed: one line in the trail; what was taken next comes back."""
+    for key in ("acme", "globex"):
+        any_ledger.record(conversion(key))
+    claim = claimed(any_ledger)
+    any_ledger.count_attempt(claim)
+    monkeypatch.setattr(any_ledger, "_leave_for_next", cut_off_after(any_ledger._leave_for_next))
+    entry, following = any_ledger.leave_for_next(claim, DELIVERED)
+    assert entry is not None
+    assert (entry.status, following) == (Status.DELIVERED, None)
+    assert len(any_ledger.trail(entry)) == 1
+    pass_lease()
+    assert claimed(any_ledger).interrupted
+
+
+def cut_off_after(act: Callable[..., object]) -> Callable[..., None]:
+    def cut_off(*of: object) -> None:
+        act(*of)
+        raise LedgerUnavailable("here", "the connection was lost")
+
+    return cut_off
+
+
+def test_senders_at_the_same_time_share_nothing(any_ledger: Ledger, conversion: Make) -> None:
+    """Each entry is claimed, counted, settled and told of once, whoever goes on with it."""
+    for _ in range(40):
+        any_ledger.record(conversion())
+    first = any_ledger.claim(4)
+    threads = [threading.Thread(target=go_on, args=(any_ledger, claim)) for claim in first]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    settled = any_ledger.entries(limit=100)
+    assert {(entry.status, entry.attempts) for entry in settled} == {(Status.DELIVERED, 1)}
+    assert {len(any_ledger.trail(entry)) for entry in settled} == {1}
+
+
+def go_on(ledger: Ledger, claim: Claim) -> None:
+    following: Claim | None = claim if ledger.count_attempt(claim) else None
+    while following is not None:
+        _, following = ledger.leave_for_next(following, DELIVERED)
 
 
 def test_nothing_follows_while_delivery_is_paused(any_ledger: Ledger, conversion: Make) -> None:

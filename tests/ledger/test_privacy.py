@@ -118,6 +118,19 @@ def test_an_answer_that_comes_too_late_is_not_kept(
     assert (line.reason, line.answer) == ("HTTP 500", "")
 
 
+def test_nor_is_it_by_a_sender_that_goes_on(
+    any_ledger: Ledger, conversion: Make, pass_lease: Callable[[], None]
+) -> None:
+    """Leaving it for the next brings no name back either, and changes nothing."""
+    any_ledger.record(conversion("acme"))
+    claim = claimed(any_ledger)
+    pass_lease()
+    erased = any_ledger.erase("acme")
+    taken = Verdict(after=Status.DELIVERED, attempt=TAKEN)
+    assert any_ledger.leave_for_next(claim, taken)[0] is None
+    assert [line.answer for line in any_ledger.trail(erased)] == [""]
+
+
 def test_the_dead_stay_dead(any_ledger: Ledger, conversion: Make) -> None:
     """Their reason stays, and neither one nor all of them can be requeued."""
     any_ledger.record(conversion("acme"))

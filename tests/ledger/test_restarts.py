@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy import literal
+from sqlalchemy import select
 
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import Judgement
@@ -20,6 +22,7 @@ from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.ledger import Storage
+from flask_partnerstack.ledger import Verdict
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import entries
@@ -80,6 +83,40 @@ def test_the_next_call_works(
     ledger.settle(claim, Status.DELIVERED, TAKEN)
     assert [claim.entry.customer_key for claim in ledger.claim(2)] == ["after"]
     assert ledger.get("before").status is Status.DELIVERED
+
+
+@GENTLY
+def test_no_connection_is_used_that_ended(
+    server: RestartedServer, ledger: Ledger, conversion: Make, *, gently: bool
+) -> None:
+    """However many are kept: whoever speaks at once after a restart is answered, every one."""
+    speak_at_once(ledger)
+    server.restart(gently=gently)
+    speak_at_once(ledger)
+    assert ledger.record(conversion("after")).new
+
+
+def speak_at_once(ledger: Ledger) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            conn = stack.enter_context(ledger.storage.read())
+            assert conn.scalar(select(literal(1))) == 1
+
+
+@GENTLY
+def test_an_end_is_written_over_a_connection_that_ended(
+    server: RestartedServer, ledger: Ledger, conversion: Make, *, gently: bool
+) -> None:
+    """Nobody asks before; what fails is done again in the sure way, once, and nothing is lost."""
+    for key in ("acme", "globex"):
+        ledger.record(conversion(key))
+    (claim,) = ledger.claim(1)
+    ledger.count_attempt(claim)
+    server.restart(gently=gently)
+    entry, _ = ledger.leave_for_next(claim, Verdict(after=Status.DELIVERED, attempt=TAKEN))
+    assert entry is not None
+    assert (entry.status, entry.attempts, len(ledger.trail(entry))) == (Status.DELIVERED, 1, 1)
+    assert ledger.get("globex").status is Status.PENDING
 
 
 @GENTLY

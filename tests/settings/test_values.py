@@ -65,6 +65,7 @@ from tests.settings.reading import refused
         ("XID_PARAMS", " ps_xid , click ", ("ps_xid", "click")),
         ("PARTNER_KEY_PARAMS", ["gspk"], ("gspk",)),
         ("STATUS_POLICY", {404: "retry", 500: "accept"}, {404: "retry", 500: "accept"}),
+        ("STATUS_POLICY", {"404": "retry"}, {404: "retry"}),
     ],
 )
 def test_good_value(key: str, value: object, expected: object) -> None:
@@ -114,7 +115,9 @@ def test_keys_in_each_others_place() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (None, "expected printable text"),
+        (None, "expected an https:// URL, got None. Leave the key out"),
+        ("", "expected an https:// URL, got ''. Leave the key out"),
+        (7, "expected printable text"),
         ("partnerlinks.io/conversion/xid", "expected an https:// URL"),
         ("ftp://partnerlinks.io", "expected an https:// URL"),
         ("https://", "expected an https:// URL"),
@@ -236,7 +239,7 @@ def test_bad_capture_path(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "404", ["retry"], {"404": "retry"}, {True: "retry"}, {99: "retry"}, {600: ""}]
+    "value", [None, "404", ["retry"], {"4xx": "retry"}, {True: "retry"}, {99: "retry"}, {600: ""}]
 )
 def test_bad_status_policy(value: object) -> None:
     """A policy is a dict of statuses."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -21,13 +22,17 @@ from tests.kit import ScriptedTransport
 
 def test_the_page_is_for_whom_the_app_says(app: Flask) -> None:
     """The login's own word decides, in each request."""
-    partnerstack, current_user = PartnerStack(), SimpleNamespace(is_admin=False)
+    partnerstack = PartnerStack()
+    current_user: Any = SimpleNamespace(is_authenticated=False)
 
-    page = partnerstack.dashboard(permission=lambda: current_user.is_admin)
+    def may_see_customers() -> Any:
+        return current_user.is_authenticated and current_user.is_admin
+
+    page = partnerstack.dashboard(permission=may_see_customers)
     app.register_blueprint(page, url_prefix="/partnerstack")
 
     assert app.test_client().get("/partnerstack/").status_code == 403
-    current_user.is_admin = True
+    current_user.is_authenticated = current_user.is_admin = True
     assert app.test_client().get("/partnerstack/").status_code == 200
 
 
