@@ -691,7 +691,7 @@ def test_three_that_were_really_lost_are_sent_again_after_a_day(
     record(app, "acme", "bolt", "corp")
     run(trusted, clock, timedelta(hours=23), timedelta(minutes=30))
     assert len(transport.conversions) == 3
-    run(trusted, clock, timedelta(hours=2), timedelta(minutes=30))
+    run(trusted, clock, timedelta(hours=3), timedelta(minutes=30))
     assert len(transport.conversions) == 6
 
 

@@ -59,8 +59,7 @@ class Deliveries(Clocked):
         if is_wrong:
             self._mend_schedule()
             return self.outlook()
-        due_in = None if due_at is None else (due_at - now).total_seconds()
-        return Outlook(now, None if due_in is None else max(due_in, 0.0), pause)
+        return Outlook(now, claims.seconds_until(due_at, now), pause)
 
     def _was_set_back(self, now: datetime) -> bool:
         """Say whether the clock went back since the last look, or may have before the first."""
@@ -100,8 +99,10 @@ class Deliveries(Clocked):
 
     def age(self, claim: Claim) -> timedelta:
         """Return how long ago a claimed entry was first sent, pauses left out."""
-        now = self.now()
-        return now - (claim.first_attempt_at or now)
+        with self._database.read() as conn:
+            now, pause = self.now_in(conn), read_pause(conn)
+        until = now if pause is None else min(pause.since, now)
+        return max(until - (claim.first_attempt_at or until), timedelta(0))
 
     def silence(self, claim: Claim) -> timedelta:
         """Return how long ago a claimed entry was last sent."""

@@ -101,6 +101,10 @@ def read_payload(entry: Entry, payload: str) -> Conversion:
     return Conversion.loads(payload)
 
 
+#: What the trail says of an attempt that nobody settled. It says nothing of the service.
+INTERRUPTED = "stopped while sending: it may have been taken"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One line of an entry's trail: what was tried, what was answered, how it is judged.
