@@ -354,7 +354,7 @@ def test_what_was_turned_away_is_probed_in_turn(
     state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
     """After a refusal, which took nothing, the next probe is one that was never tried."""
-    transport.answers = [Response(502)] * 3 + [Response(503)] * 1000
+    transport.answers = [*[Response(502)] * 3, *[Response(503)] * 1000]
     run(state, clock, 40 * 60, step=10)
     keys = [conversion["customer_key"] for conversion in transport.conversions]
     assert len(keys) == len(set(keys))
@@ -523,7 +523,7 @@ def test_both_hosts_away_are_asked_little(
     looked_up = sum(request.method == "GET" for request in transport.requests)
     assert looked_up < 20 * 12
     assert count(state, Status.DEAD) == 0
-    transport.answers = [Response(200)] * 5 + [FOUND] * 1000
+    transport.answers = [*[Response(200)] * 5, *[FOUND] * 1000]
     run(state, clock, 4 * 86_400, step=3600)
     assert count(state, Status.VERIFIED) == 25
 
