@@ -12,7 +12,6 @@ from typing import cast
 from sqlalchemy import Connection
 from sqlalchemy import Engine
 from sqlalchemy import StaticPool
-from sqlalchemy.exc import IntegrityError
 
 from ..errors import LedgerUnavailable
 from . import schema
@@ -147,16 +146,9 @@ class AppDatabase:
             if not self._prepared:
                 with self._connect() as conn, conn.begin():
                     schema.check(conn)
-                if not self.is_sqlite:  # where no row is held
-                    self._make_hold()
+                    if not self.is_sqlite:  # where no row is held
+                        make_hold(conn)
                 self._prepared = True
-
-    def _make_hold(self) -> None:
-        try:
-            with self._connect() as conn, conn.begin():
-                make_hold(conn)
-        except IntegrityError:  # another process made it in this moment
-            pass
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
