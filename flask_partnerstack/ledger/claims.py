@@ -82,9 +82,14 @@ _MAY_BE_FOUND = or_(
     & entries.c.sending_at.is_(None),
 )
 _LOOK_UP = DUE.where(_MAY_BE_FOUND, entries.c.status == bindparam("status"))
-NEXT_LOOK_UP = select(func.min(entries.c.due_at)).where(
-    entries.c.due_at.is_not(None), _MAY_BE_FOUND, ~went_away
+#: When the first is due. Not its minimum, for which MariaDB would read all that is ever due.
+NEXT_DUE = (
+    select(entries.c.due_at)
+    .where(entries.c.due_at.is_not(None), ~went_away)
+    .order_by(entries.c.due_at)
+    .limit(1)
 )
+NEXT_LOOK_UP = NEXT_DUE.where(_MAY_BE_FOUND)
 _IN_TURN = (entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
 _PROBE = _WAITING.order_by(*_IN_TURN)
 _PROBE_SPARING = _WAITING.order_by(entries.c.unclear == 0, *_IN_TURN)

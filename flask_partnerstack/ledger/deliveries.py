@@ -7,8 +7,6 @@ from datetime import datetime
 from datetime import timedelta
 
 from sqlalchemy import Connection
-from sqlalchemy import func
-from sqlalchemy import select
 
 from ..errors import LedgerUnavailable
 from . import claims
@@ -23,12 +21,9 @@ from .following import claim_following
 from .pause import Pause
 from .pause import mend_pause
 from .pause import read_pause
-from .tables import entries
 
 #: How far a clock may go back without anybody having set it back.
 CLOCK_SKEW = timedelta(minutes=1)
-
-_NEXT_DUE = select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Deliveries(Clocked):
         """Return when something is due, and whether delivery is paused."""
         with self._database.read() as conn:
             now = self.now_in(conn)
-            due_at = conn.scalar(_NEXT_DUE)
+            due_at = conn.scalar(claims.NEXT_DUE)
             pause = read_pause(conn)
             is_wrong = self._was_set_back(now) and self._is_ahead(conn, now, pause)
         if is_wrong:
