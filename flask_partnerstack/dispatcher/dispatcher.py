@@ -213,8 +213,10 @@ class Dispatcher:
         return found or self._take_look_up(Status.DELIVERED)
 
     def _take_look_up(self, status: Status) -> list[Job]:
-        claimed = self._ledger.claim_look_up(status) if self._settings.verifies else []
-        return [partial(self._look_up, claim) for claim in claimed]
+        # Looked for before it is claimed: to write, SQLite would keep signups waiting meanwhile.
+        if not self._settings.verifies or self._ledger.next_look_up() != 0.0:
+            return []
+        return [partial(self._look_up, claim) for claim in self._ledger.claim_look_up(status)]
 
     def _take_probe(self) -> list[Job]:
         at_once, self._probed = not self._probed, True
