@@ -12,6 +12,7 @@ from typing import cast
 from sqlalchemy import Connection
 from sqlalchemy import Engine
 from sqlalchemy import StaticPool
+from sqlalchemy.exc import DBAPIError
 
 from ..errors import LedgerUnavailable
 from . import schema
@@ -198,12 +199,28 @@ def _bounded(conn: Connection) -> Iterator[None]:
     bound, unbound = _BOUNDS.get(conn.dialect.name, ("", ""))
     if bound:
         conn.exec_driver_sql(bound)
-    yield
-    if unbound:
+    try:
+        yield
+    finally:
+        if unbound:
+            _take_back(conn, unbound)
+
+
+def _take_back(conn: Connection, unbound: str) -> None:
+    """Set a connection as the app had it, or let the app's pool have it no more."""
+    try:
         conn.exec_driver_sql(unbound)
+    except DBAPIError:
+        conn.invalidate()
+        raise
 
 
-_MYSQL_BOUND = ("SET innodb_lock_wait_timeout = 2", "SET innodb_lock_wait_timeout = DEFAULT")
+_WAIT = "SESSION innodb_lock_wait_timeout"
+# The first is one statement: it finds out every value before it sets any.
+_MYSQL_BOUND = (
+    f"SET @partnerstack_wait = @@SESSION.innodb_lock_wait_timeout, {_WAIT} = 2",
+    f"SET {_WAIT} = @partnerstack_wait",
+)
 #: What bounds a wait, and what takes it back where the transaction's end does not.
 _BOUNDS = {
     "postgresql": ("SET LOCAL lock_timeout = 2500", ""),
