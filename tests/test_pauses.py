@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
+from datetime import datetime
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -14,9 +16,11 @@ from flask_partnerstack import signals
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import State
 from flask_partnerstack._state import get_state
+from flask_partnerstack.backoff import unclear_delay
 from flask_partnerstack.errors import NotSent
 from flask_partnerstack.errors import Unclear
 from flask_partnerstack.ledger import Cause
+from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
@@ -35,6 +39,12 @@ def record(app: Flask, count: int) -> None:
     with app.app_context():
         for number in range(count):
             track_conversion(f"customer {number}", xid="h8pb9E7TZK6YMO")
+
+
+def record_more(app: Flask, count: int) -> None:
+    with app.app_context():
+        for number in range(count):
+            track_conversion(f"another customer {number}", xid="h8pb9E7TZK6YMO")
 
 
 def run(state: State, clock: Clock, seconds: int, step: float = 1.0) -> None:
@@ -66,6 +76,8 @@ def test_a_service_that_refuses_is_left_alone(
     [
         (Response(429), Cause.UNAVAILABLE),
         (NotSent("could not connect"), Cause.UNAVAILABLE),
+        (Response(502), Cause.UNAVAILABLE),
+        (Unclear("no answer in time"), Cause.UNAVAILABLE),
         (Response(403), Cause.DENIED),
         (Response(404), Cause.REJECTING),
     ],
@@ -112,7 +124,7 @@ def test_a_pause_is_signalled_once(
 def test_probes_come_at_growing_intervals_each_with_another_entry(
     state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
-    """In an hour of 401 some twenty probes: 2 seconds, doubling to 5 minutes, in turn."""
+    """In an hour of 401 some twenty probes: 2 seconds, half as long again to 5 minutes, in turn."""
     transport.answers = [Response(401)] * 1000
     run(state, clock, 3600)
     keys = [conversion["customer_key"] for conversion in transport.conversions]
@@ -271,6 +283,19 @@ def test_one_that_alone_is_refused_is_buried_in_the_end(
     assert (dead.status, dead.attempts) == (Status.DEAD, 13)
 
 
+@pytest.mark.parametrize("failure", [Response(429), Response(403)])
+def test_an_outage_after_a_refusal_buries_nobody(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock, failure: Response
+) -> None:
+    """Refused once while others were taken, and then with everybody: it is not its own fault."""
+    state = get_state(app := make_app())
+    record(app, 12)
+    transport.answers = [failure, *[Response(200)] * 3, *[failure] * 10_000]
+    run(state, clock, 86_400, step=60)
+    assert state.ledger.outlook().pause is not None
+    assert count(state, Status.DEAD) == 0
+
+
 def test_a_wrong_address_buries_nothing(
     state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
@@ -283,17 +308,247 @@ def test_a_wrong_address_buries_nothing(
     assert count(state, Status.DELIVERED) == 50
 
 
-def test_probes_leave_alone_what_may_have_been_taken(
+# --- answers that do not say whether it was taken -----------------------------------------------
+
+
+def test_a_blip_of_bad_gateways_costs_a_few_their_half_hour(
     state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
-    """An unclear entry keeps its half hour, whatever is probed meanwhile."""
-    transport.answers = [Unclear("hung up")] * 50
-    state.dispatcher.run_pass()
+    """502 for 15 seconds: what is probed meanwhile waits its time, all others are delivered."""
+    transport.answers = [Response(502)] * 1000
+    run(state, clock, 15)
+    unclear = len(transport.requests)
+    transport.answers = []
+    run(state, clock, 20)
+    assert unclear <= 8
+    assert count(state, Status.DELIVERED) == 50 - unclear
+    run(state, clock, 1860, step=60)
+    assert count(state, Status.DELIVERED) == 50
+
+
+def test_two_days_of_bad_gateways_bury_nobody(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Without keys: nobody is buried, most are never sent in vain, and all are delivered."""
+    transport.answers = [Response(502)] * 10_000
+    run(state, clock, 2 * 86_400, step=120)
+    in_vain = len(transport.requests)
     assert count(state, Status.PENDING) == 50
-    state.ledger.begin_pause(Cause.UNAVAILABLE, "by hand")
+    assert in_vain < 130
+    assert len({conversion["customer_key"] for conversion in transport.conversions}) < 35
+    transport.answers = []
+    run(state, clock, 2 * 86_400, step=1800)
+    assert count(state, Status.DELIVERED) == 50
+    assert len(transport.requests) == in_vain + 50
+
+
+def test_an_outage_makes_nobody_be_sent_again_before_its_time(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Each keeps its own half hour, then an hour, then two, whatever else is probed."""
+    sent: dict[str, list[datetime]] = {}
+
+    def answer(_request: object) -> Response:
+        sent.setdefault(transport.conversions[-1]["customer_key"], []).append(clock())
+        return Response(504)
+
+    transport.answers = [answer] * 10_000
+    run(state, clock, 12 * 3600, step=60)
+    for moments in sent.values():
+        waits = [later - before for before, later in itertools.pairwise(moments)]
+        assert all(wait >= unclear_delay(n) for n, wait in enumerate(waits, 1))
+    assert max(map(len, sent.values())) > 2
+
+
+def test_what_may_have_been_taken_already_is_probed_first(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """After an unclear answer the next that is sent again is one whose answer was unclear."""
+    transport.answers = [Response(502)] * 10_000
+    run(state, clock, 7200, step=10)
+    keys = [conversion["customer_key"] for conversion in transport.conversions]
+    assert set(keys[-4:]) <= set(keys[:-4])
+
+
+def test_what_was_turned_away_is_probed_in_turn(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """After a refusal, which took nothing, the next probe is one that was never tried."""
+    transport.answers = [*[Response(502)] * 3, *[Response(503)] * 1000]
+    run(state, clock, 40 * 60, step=10)
+    keys = [conversion["customer_key"] for conversion in transport.conversions]
+    assert len(keys) == len(set(keys))
+
+
+def test_probes_leave_alone_what_may_have_been_taken(
+    app: Flask, make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """An unclear entry keeps its half hour: while there is no other, nothing is probed."""
+    record(app, 3)
+    state = get_state(app)
+    transport.answers = [Unclear("hung up")] * 3
+    state.dispatcher.run_pass()
+    assert state.ledger.outlook().pause is not None
+    run(state, clock, 1790, step=10)
+    assert len(transport.requests) == 3
+    run(state, clock, 400, step=10)
+    assert count(state, Status.DELIVERED) == 3
+
+
+def test_one_that_alone_is_unclear_is_given_up(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """While all others are taken nothing pauses, and one that never answers is sent five times."""
+
+    def answer(_request: object) -> Response:
+        bad = transport.conversions[-1]["customer_key"] == "customer 7"
+        return Response(502) if bad else Response(200)
+
+    transport.answers = [answer] * 1000
+    run(state, clock, 86_400, step=60)
+    dead = state.ledger.get("customer 7")
+    assert (dead.status, dead.attempts) == (Status.DEAD, 5)
+    assert count(state, Status.DELIVERED) == 49
+
+
+def test_an_outage_counts_against_nobody_after_it(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Sent five times and more in an outage, and once in vain after it: that is once."""
+    app = make_app()
+    record(app, 3)
+    state = get_state(app)
+    transport.answers = [Response(502)] * 1000
+    run(state, clock, 2 * 86_400, step=300)
+    assert max(entry.attempts for entry in state.ledger.entries()) > 5
+    transport.answers = [Response(200), Response(502)]
+    run(state, clock, 5 * 86_400, step=3600)
+    assert count(state, Status.DELIVERED) == 3
+
+
+def test_an_outage_with_keys_buries_nobody(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """With keys, too: looked up in between, and delivered when it is over."""
+    app = make_app(PUBLIC_KEY="pk_live", SECRET_KEY="sk_live", VERIFY_AFTER=timedelta(minutes=15))
+    record(app, 5)
+    state = get_state(app)
+    state.ledger.note_found("pk_live")
+
+    def answer(request: Request) -> Response:
+        if request.method == "GET":
+            return Response(404, body=b'{"message": "Customer not found", "status": 404}')
+        return Response(502)
+
+    transport.answers = [answer] * 100_000
+    run(state, clock, 9 * 86_400, step=900)
+    assert max(entry.attempts for entry in state.ledger.entries()) > 5
+    assert count(state, Status.DEAD) == 0
+
+
+def test_senders_that_are_killed_pause_nothing(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """A worker that is killed with four entries in hand says nothing of the service."""
+    for claim in state.ledger.claim(4):
+        state.ledger.count_attempt(claim)
+    clock.tick(minutes=10)
+    state.dispatcher.run_pass()
+    assert state.ledger.outlook().pause is None
+    assert count(state, Status.DELIVERED) == 46
+
+
+def test_an_outage_of_forty_days_makes_nobody_too_old(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """The time of a pause counts for nobody, also while it lasts."""
+    app = make_app(GIVE_UP_AFTER=30)
+    record(app, 5)
+    state = get_state(app)
+    transport.answers = [Response(503), Response(502), NotSent("could not connect")] * 10_000
+    run(state, clock, 40 * 86_400, step=7200)
+    assert count(state, Status.DEAD) == 0
+    transport.answers = []
+    run(state, clock, 2 * 86_400, step=3600)
+    assert count(state, Status.DELIVERED) == 5
+
+
+# --- look-ups go on -----------------------------------------------------------------------------
+
+FOUND = Response(200, body=b'{"data": {"key": "cus_1", "test": false}}')
+KEYS = {"PUBLIC_KEY": "pk_live", "SECRET_KEY": "sk_live"}
+
+
+def test_a_pause_keeps_nobody_from_being_looked_up(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """While the token is not accepted, what was taken before is looked up in its time."""
+    state = get_state(app := make_app(**KEYS))
+    record(app, 5)
+    state.dispatcher.run_pass()
+    state.ledger.begin_pause(Cause.DENIED, "HTTP 401")
+    transport.answers = [FOUND] * 5
+    run(state, clock, 16 * 60, step=60)
+    assert count(state, Status.VERIFIED) == 5
+    assert state.ledger.outlook().pause is not None
+
+
+def test_nobody_needs_a_token_to_be_looked_up(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """The key pair is another credential: without a token look-ups go on, and nothing is sent."""
+    state = get_state(app := make_app(**KEYS))
+    record(app, 1)
+    state.dispatcher.run_pass()
+    mute = type(state.dispatcher)(
+        type(state.settings)(token=None, public_key="pk_live", secret_key="sk_live"),
+        state.ledger,
+        state.dispatcher.client,
+    )
+    assert mute.next_due() == 15 * 60.0
+    transport.answers, before = [FOUND], len(transport.conversions)
+    clock.tick(minutes=15)
+    mute.run_pass()
+    assert count(state, Status.VERIFIED) == 1
+    assert mute.next_due() is None
+    assert len(transport.conversions) == before
+
+
+@pytest.mark.parametrize("cause", [Cause.MOVING, Cause.MOVED])
+def test_nobody_is_looked_up_while_entries_are_moved(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock, cause: Cause
+) -> None:
+    """They are another ledger's, or will be: that one asks."""
+    state = get_state(app := make_app(**KEYS))
+    record(app, 1)
+    state.dispatcher.run_pass()
+    state.ledger.begin_pause(cause, "moved to another ledger", wish=timedelta(hours=1))
+    clock.tick(minutes=20)
     sent = len(transport.requests)
-    run(state, clock, 600)
+    assert state.dispatcher.run_pass() == 0
+    assert state.dispatcher.next_due() != 0.0
     assert len(transport.requests) == sent
+
+
+def test_both_hosts_away_are_asked_little(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Nothing answers for two days: each customer is looked up a few times, and none is lost."""
+    state = get_state(app := make_app(**KEYS))
+    record(app, 20)
+    state.dispatcher.run_pass()
+    record_more(app, 5)
+    transport.answers = [NotSent("could not connect")] * 100_000
+    run(state, clock, 2 * 86_400, step=300)
+    looked_up = sum(request.method == "GET" for request in transport.requests)
+    assert looked_up < 20 * 12
+    assert count(state, Status.DEAD) == 0
+    transport.answers = [*[Response(200)] * 5, *[FOUND] * 1000]
+    run(state, clock, 4 * 86_400, step=3600)
+    assert count(state, Status.VERIFIED) == 25
+
+
+# --- how it goes on -----------------------------------------------------------------------------
 
 
 def test_resuming_is_said(
@@ -316,7 +571,8 @@ def test_a_clock_that_is_set_back_delays_nobody(
 ) -> None:
     """Scheduled by a clock five days ahead: each waits its delay again, and no more."""
     clock.tick(days=5)
-    transport.answers = [Unclear("hung up")] * 50
+    for _ in range(25):  # one lost and one taken: no three in a row, so that nothing pauses
+        transport.answers += [Unclear("hung up"), Response(200)]
     state.dispatcher.run_pass()
     clock.tick(days=-5)
     fresh = type(state.dispatcher)(state.settings, state.ledger, state.dispatcher._client)

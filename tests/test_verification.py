@@ -526,6 +526,19 @@ def test_what_nobody_can_tell_about_is_given_up(
     assert len(transport.conversions) == 1
 
 
+def test_what_is_requeued_and_cannot_be_told_is_given_up_again(
+    trusted: State, app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Its time begins anew with the requeue, though it is only looked up and never sent."""
+    lose_acme(app, transport, *[Response(500)] * 10_000)
+    run(trusted, clock, timedelta(days=31), timedelta(hours=6))
+    trusted.ledger.requeue("acme")
+    run(trusted, clock, timedelta(days=29), timedelta(hours=6))
+    assert acme(trusted).status is Status.PENDING
+    run(trusted, clock, timedelta(days=2), timedelta(hours=6))
+    assert (acme(trusted).status, len(transport.conversions)) == (Status.DEAD, 1)
+
+
 def test_unclear_and_unknown_keys_send_nothing_again(
     app: Flask, state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
@@ -691,7 +704,7 @@ def test_three_that_were_really_lost_are_sent_again_after_a_day(
     record(app, "acme", "bolt", "corp")
     run(trusted, clock, timedelta(hours=23), timedelta(minutes=30))
     assert len(transport.conversions) == 3
-    run(trusted, clock, timedelta(hours=2), timedelta(minutes=30))
+    run(trusted, clock, timedelta(hours=3), timedelta(minutes=30))
     assert len(transport.conversions) == 6
 
 

@@ -20,6 +20,7 @@ from ..errors import ConfigurationError
 from ..errors import DeliveryError
 from ..errors import Judgement
 from ..errors import NotSent
+from ..ledger import INTERRUPTED
 from ..ledger import Attempt
 from ..ledger import Cause
 from ..ledger import Claim
@@ -45,7 +46,8 @@ log: Final = logging.getLogger("flask_partnerstack")
 LONGEST_RUN = 100
 #: Seconds that telling of one entry may take before the lease of the next is renewed.
 LONGEST_TELLING = 5.0
-INTERRUPTED = "stopped while sending: it may have been taken"
+#: What a process that has a token and sees no move ends.
+_ENDED_BY_ITSELF = (Cause.NO_TOKEN, Cause.MOVING)
 
 GoOn = Callable[[], bool]
 """Says whether to go on with another entry."""
@@ -106,6 +108,8 @@ class Dispatcher:
 
         While delivery is paused that is one entry now and then, to see whether it works again.
 
+        Look-ups go on meanwhile: they are asked of another host, with other credentials.
+
         :raises LedgerUnavailable: the ledger cannot be read or written.
         """
         return self._take(partial(self._ledger.claim, limit))
@@ -127,14 +131,12 @@ class Dispatcher:
 
         :raises LedgerUnavailable: the ledger cannot be read.
         """
-        if self._settings.token is None:
-            return None
         outlook = self._ledger.outlook()
-        if outlook.pause is None or outlook.due_in is None:
+        is_off = outlook.pause is not None or self._settings.token is None
+        if outlook.due_in is None or not is_off:
             return outlook.due_in
-        if outlook.pause.cause is Cause.MOVED:
-            return None
-        return max((outlook.pause.probe_at - outlook.now).total_seconds(), 0.0)
+        waits = (self._next_probe(outlook), self._next_look_up(outlook))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def run_pass(self) -> int:
         """Deal with what is due, one by one, until nothing is; return how many.
@@ -152,9 +154,8 @@ class Dispatcher:
         self._pruner.look(outlook.now)
         if self._settings.token is None:
             self._note_no_token(outlook)
-            return []
-        if outlook.pause is not None:
-            return self._take_probe(outlook.pause, outlook.now)
+        if outlook.pause is not None or self._settings.token is None:
+            return self._take_in_pause(outlook.pause, outlook.now)
         claimed = claim() if outlook.due_in == 0.0 else []
         return [partial(self._deal_with, claim) for claim in claimed]
 
@@ -199,15 +200,40 @@ class Dispatcher:
         if outlook.pause is None and outlook.due_in is not None:
             self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
 
-    def _take_probe(self, pause: Pause, now: datetime) -> list[Job]:
-        if pause.is_held(now):
+    def _take_in_pause(self, pause: Pause | None, now: datetime) -> list[Job]:
+        if pause is not None and pause.is_held(now):
             self._say_moved(pause)
             return []
-        if pause.cause in (Cause.NO_TOKEN, Cause.MOVING):  # there is a token; the move has ended
+        has_token = self._settings.token is not None
+        if pause is not None and pause.cause in _ENDED_BY_ITSELF and has_token:
             self._judge.resumed(self._ledger.end_pause())
             return self.take(1)
+        # What may have been taken first, which is little: whether the next is sent hangs on it.
+        found = self._take_look_up(Status.PENDING) or (self._take_probe() if has_token else [])
+        return found or self._take_look_up(Status.DELIVERED)
+
+    def _take_look_up(self, status: Status) -> list[Job]:
+        # Looked for before it is claimed: to write, SQLite would keep signups waiting meanwhile.
+        if not self._settings.verifies or self._ledger.next_look_up() != 0.0:
+            return []
+        return [partial(self._look_up, claim) for claim in self._ledger.claim_look_up(status)]
+
+    def _take_probe(self) -> list[Job]:
         at_once, self._probed = not self._probed, True
-        return [partial(self._probe, claim) for claim in self._ledger.claim_probe(at_once=at_once)]
+        # With keys nothing is spared: whatever may have been taken is looked up.
+        sparing = not self._settings.verifies
+        claimed = self._ledger.claim_probe(at_once=at_once, sparing=sparing)
+        return [partial(self._probe, claim) for claim in claimed]
+
+    def _next_probe(self, outlook: Outlook) -> float | None:
+        pause = outlook.pause
+        if pause is None or pause.cause is Cause.MOVED or self._settings.token is None:
+            return None
+        return max((pause.probe_at - outlook.now).total_seconds(), 0.0)
+
+    def _next_look_up(self, outlook: Outlook) -> float | None:
+        is_held = outlook.pause is not None and outlook.pause.is_held(outlook.now)
+        return None if is_held or not self._settings.verifies else self._ledger.next_look_up()
 
     def _say_moved(self, pause: Pause) -> None:
         if pause.cause is Cause.MOVED and not self._said_moved:
@@ -215,6 +241,9 @@ class Dispatcher:
             log.error(
                 "This process delivers nothing from %s: %s.", self._ledger.location, pause.reason
             )
+
+    def _look_up(self, claim: Claim, _go_on: GoOn = never) -> None:
+        self._begin(claim)  # nothing is sent after one look that finds nobody
 
     def _probe(self, claim: Claim, _go_on: GoOn = never) -> None:
         receipt = self._send(claim) if self._begin(claim) else None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from ..backoff import UNCLEAR_FIRST
 from ..backoff import retry_delay
 from ..backoff import unclear_delay
 from ..conversion import masked
@@ -24,6 +26,7 @@ from ..ledger import Pause
 from ..ledger import Status
 from ..ledger import Streak
 from ..ledger import Verdict
+from ..ledger import probe_wait
 from ..settings import Settings
 from ..wire import Receipt
 from .outcome import Fate
@@ -32,8 +35,11 @@ from .outcome import Tell
 
 log: Final = logging.getLogger("flask_partnerstack")
 
-#: Unclear answers after which an entry is given up.
+#: Unclear answers after which an entry is given up, while others are taken.
 MOST_UNCLEAR = 5
+#: The longest wait for the next probe after unclear answers: as long as the entry itself waits.
+LAST_UNCLEAR_PROBE = UNCLEAR_FIRST
+NO_CLEAR_ANSWER = "no clear answer to several conversions in a row"
 #: Different entries that must fail in a row before it is not their fault.
 PAUSE_AFTER = 3
 #: Rejections of one entry after which it is its own fault, whatever the others do.
@@ -99,35 +105,56 @@ class Judge:
                 extra=claim.entry.log_extra,
             )
 
-    def unclear(self, claim: Claim, attempt: Attempt, _wish: timedelta | None = None) -> None:
+    def unclear(self, claim: Claim, attempt: Attempt) -> None:
         """Postpone an entry that may have been taken.
 
         With keys it is looked up before anything is sent again; without, it is sent again after
         half an hour, doubling to a day.
         """
         count = claim.unclear + 1
-        if self.is_too_old(claim) or (count >= MOST_UNCLEAR and not self._settings.verifies):
+        is_hopeless = not self._settings.verifies and self.is_unclear_too_often(claim, more=1)
+        if is_hopeless or self.is_too_old(claim):
             self.bury(claim, attempt, note="given up, it may have been taken", unclear=1)
         elif self._settings.verifies:
             self.postpone(claim, self._settings.verify_after, attempt, unclear=1)
         else:
             self.postpone(claim, unclear_delay(count), attempt, unclear=1)
 
+    def is_unclear_too_often(self, claim: Claim, *, more: int = 0) -> bool:
+        """Say whether an entry alone had so many unclear answers that it is given up.
+
+        Those of an outage, in which others have them as well, are nobody's fault.
+
+        :param more: answers that are not written down yet.
+        """
+        if claim.unclear + more < MOST_UNCLEAR or _is_outage(claim, self._ledger.streak()):
+            return False
+        return self._tries(claim, Judgement.UNCLEAR) + more >= MOST_UNCLEAR
+
+    def _unanswered(self, claim: Claim, attempt: Attempt, _wish: timedelta | None) -> None:
+        streak = self._ledger.streak()
+        self.unclear(claim, attempt)
+        # What is probed in vain may have been taken: it is asked less often than one that refuses.
+        probes = streak.total(Judgement.UNCLEAR) + 1 - PAUSE_AFTER
+        wish = probe_wait(max(probes, 0), LAST_UNCLEAR_PROBE)
+        attempt = replace(attempt, reason=f"{NO_CLEAR_ANSWER}: {attempt.reason}")
+        self._pause_if(_UNAVAILABLE, Cause.UNAVAILABLE, claim, streak, attempt, wish)
+
     def _refused(self, claim: Claim, attempt: Attempt, wish: timedelta | None) -> None:
         streak = self._ledger.streak()
         if self.is_too_old(claim):
             self.bury(claim, attempt, note="given up")
-        elif _others_succeeded(claim, streak) and self._refusals(claim) >= MOST_REFUSALS:
+        elif _is_alone(claim, streak) and self._tries(claim, *_REFUSED) >= MOST_REFUSALS:
             self.bury(claim, attempt, note="given up, it alone is refused")
         else:
             self.postpone(claim, retry_delay(claim.entry.attempts + 1, wish), attempt)
             self._pause_if(_UNAVAILABLE, Cause.UNAVAILABLE, claim, streak, attempt, wish)
 
-    def _refusals(self, claim: Claim) -> int:
-        """Return how often an entry was refused since the last pause, which is nobody's fault."""
+    def _tries(self, claim: Claim, *judgements: Judgement) -> int:
+        """Return how often an entry failed so since the last pause, which is nobody's fault."""
         resumed_at = self._ledger.resumed_at()
         return sum(
-            line.judged in (Judgement.REFUSED, Judgement.NOT_SENT)
+            line.judged in judgements
             for line in self._ledger.trail(claim.entry)
             if resumed_at is None or (line.at is not None and line.at > resumed_at)
         )
@@ -137,7 +164,7 @@ class Judge:
         if attempt.status != 403:
             self.postpone(claim, timedelta(0), attempt)
             self._pause(Cause.DENIED, attempt.reason, wish)
-        elif _others_succeeded(claim, streak) and self._was_forbidden_before(claim):
+        elif _is_alone(claim, streak) and self._was_forbidden_before(claim):
             self.bury(claim, attempt, note="it alone is forbidden")
         else:
             self.postpone(claim, retry_delay(claim.entry.attempts + 1, wish), attempt)
@@ -235,12 +262,19 @@ class Judge:
         return self._ledger.age(claim) > self._settings.give_up_after
 
 
-_UNAVAILABLE = (Judgement.REFUSED, Judgement.NOT_SENT, Judgement.DENIED)
+_REFUSED = (Judgement.REFUSED, Judgement.NOT_SENT)
+_UNAVAILABLE = (*_REFUSED, Judgement.DENIED, Judgement.UNCLEAR)
 
 
-def _others_succeeded(claim: Claim, streak: Streak) -> bool:
+def _is_outage(claim: Claim, streak: Streak) -> bool:
+    return len(streak.entries(*_UNAVAILABLE) | {claim.entry.id}) >= PAUSE_AFTER
+
+
+def _is_alone(claim: Claim, streak: Streak) -> bool:
+    """Say whether others succeeded since an entry was first sent, and do not fail as it does."""
     first, last_success = claim.first_attempt_at, streak.last_success
-    return first is not None and last_success is not None and last_success >= first
+    succeeded = first is not None and last_success is not None and last_success >= first
+    return succeeded and not _is_outage(claim, streak)
 
 
 _Rule = Callable[[Judge, Claim, Attempt, "timedelta | None"], None]
@@ -250,6 +284,6 @@ _RULES: Mapping[Judgement, _Rule] = {
     Judgement.NOT_SENT: Judge._refused,
     Judgement.REFUSED: Judge._refused,
     Judgement.DENIED: Judge._denied,
-    Judgement.UNCLEAR: Judge.unclear,
+    Judgement.UNCLEAR: Judge._unanswered,
     Judgement.REJECTED: Judge._rejected,
 }

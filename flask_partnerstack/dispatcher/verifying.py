@@ -20,7 +20,6 @@ from ..ledger import Status
 from ..settings import Settings
 from ..wire import Client
 from ..wire import Customer
-from .judging import MOST_UNCLEAR
 from .judging import Judge
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -164,7 +163,7 @@ class Verifier:
         needed = self._silence_needed()
         missing = claim.missing + 1
         if missing >= CLEAN_MISSES and silent >= needed:
-            if claim.unclear < MOST_UNCLEAR:
+            if not self._judge.is_unclear_too_often(claim):
                 return True
             # For whoever requeues it the count begins anew, but at one: it is looked up first.
             anew = 1 - claim.unclear

@@ -7,6 +7,7 @@ from .connecting import LEDGER_URL as LEDGER_URL
 from .connecting import parse_url as parse_url
 from .database import Database as Database
 from .deliveries import Outlook as Outlook
+from .entry import INTERRUPTED as INTERRUPTED
 from .entry import TRANSITIONS as TRANSITIONS
 from .entry import Attempt as Attempt
 from .entry import Claim as Claim
@@ -18,6 +19,7 @@ from .moving import Move as Move
 from .pause import Cause as Cause
 from .pause import Pause as Pause
 from .pause import Streak as Streak
+from .pause import probe_wait as probe_wait
 from .place import Place as Place
 from .privacy import ERASED as ERASED
 from .privacy import NO_PAIR as NO_PAIR

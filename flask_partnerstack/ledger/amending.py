@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy import case
+from sqlalchemy import literal
 
 from ..errors import EntryNotFound
 from ..errors import IllegalTransition
@@ -24,6 +26,7 @@ from .facts import read_fact
 from .facts import write_fact
 from .pause import read_where_moved
 from .reading import find_customer
+from .tables import Moment
 from .tables import entries
 
 _PRUNED_AT = "pruned_at"
@@ -50,7 +53,7 @@ class Amending(Clocked):
                 raise IllegalTransition(privacy.ERASED, Status.PENDING.value)
             check_transition(entry.status, Status.PENDING)
             wanted = entries.c.id == entry.id
-            conn.execute(entries.update().where(wanted), _requeued(self.now_in(conn)))
+            conn.execute(entries.update().where(wanted).values(_requeued(self.now_in(conn))))
             return claims.fetch(conn, entry.id)
 
     def requeue_all(
@@ -79,7 +82,7 @@ class Amending(Clocked):
             wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
         with self._database.write() as conn:
             self._check_here(conn)
-            return conn.execute(wanted, _requeued(self.now_in(conn))).rowcount
+            return conn.execute(wanted.values(_requeued(self.now_in(conn)))).rowcount
 
     def _check_here(self, conn: Connection) -> None:
         """Refuse what would change nothing; a move that begins just now takes it along."""
@@ -165,11 +168,13 @@ def _is_within(passed: timedelta, every: timedelta) -> bool:
 
 def _requeued(now: datetime) -> dict[str, Any]:
     # Its count of unclear answers stays: they are why it is looked up before it is sent again.
+    # As nothing is sent while a look-up cannot tell, its age begins here and not with a send.
+    begun = case((entries.c.unclear > 0, literal(now, Moment)), else_=None)
     return {
         "status": Status.PENDING.value,
         "reason": None,
         "due_at": now,
         "scheduled_at": now,
         "settled_at": None,
-        "first_attempt_at": None,
+        "first_attempt_at": begun,
     }

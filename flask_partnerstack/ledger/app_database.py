@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy import Engine
 from sqlalchemy import StaticPool
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from .. import forks
 from ..errors import LedgerUnavailable
@@ -167,16 +167,9 @@ class AppDatabase:
             if not self._prepared:
                 with self._connect() as conn, conn.begin():
                     schema.check(conn)
-                if not self.is_sqlite:  # where no row is held
-                    self._make_hold()
+                    if not self.is_sqlite:  # where no row is held
+                        make_hold(conn)
                 self._prepared = True
-
-    def _make_hold(self) -> None:
-        try:
-            with self._connect() as conn, conn.begin():
-                make_hold(conn)
-        except IntegrityError:  # another process made it in this moment
-            pass
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -226,12 +219,28 @@ def _bounded(conn: Connection) -> Iterator[None]:
     bound, unbound = _BOUNDS.get(conn.dialect.name, ("", ""))
     if bound:
         conn.exec_driver_sql(bound)
-    yield
-    if unbound:
+    try:
+        yield
+    finally:
+        if unbound:
+            _take_back(conn, unbound)
+
+
+def _take_back(conn: Connection, unbound: str) -> None:
+    """Set a connection as the app had it, or let the app's pool have it no more."""
+    try:
         conn.exec_driver_sql(unbound)
+    except DBAPIError:
+        conn.invalidate()
+        raise
 
 
-_MYSQL_BOUND = ("SET innodb_lock_wait_timeout = 2", "SET innodb_lock_wait_timeout = DEFAULT")
+_WAIT = "SESSION innodb_lock_wait_timeout"
+# The first is one statement: it finds out every value before it sets any.
+_MYSQL_BOUND = (
+    f"SET @partnerstack_wait = @@SESSION.innodb_lock_wait_timeout, {_WAIT} = 2",
+    f"SET {_WAIT} = @partnerstack_wait",
+)
 #: What bounds a wait, and what takes it back where the transaction's end does not.
 _BOUNDS = {
     "postgresql": ("SET LOCAL lock_timeout = 2500", ""),

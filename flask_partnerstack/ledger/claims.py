@@ -66,10 +66,29 @@ _IDLE = entries.c.lease.is_(None) & (entries.c.unclear == 0) & entries.c.due_at.
 _WAITING = (
     select(entries)
     .where(_IS_PENDING, _IDLE | _IS_DUE, ~went_away)
-    .order_by(entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
     .limit(1)
     .with_for_update(skip_locked=True)
 )
+# What a look-up may tell of that sends nothing: a pending one that was missed once is sent next.
+_MAY_BE_FOUND = or_(
+    entries.c.status == Status.DELIVERED.value,
+    _IS_PENDING
+    & (entries.c.unclear > 0)
+    & (entries.c.missing == 0)
+    & entries.c.sending_at.is_(None),
+)
+_LOOK_UP = DUE.where(_MAY_BE_FOUND, entries.c.status == bindparam("status"))
+#: When the first is due. Not its minimum, for which MariaDB would read all that is ever due.
+NEXT_DUE = (
+    select(entries.c.due_at)
+    .where(entries.c.due_at.is_not(None), ~went_away)
+    .order_by(entries.c.due_at)
+    .limit(1)
+)
+NEXT_LOOK_UP = NEXT_DUE.where(_MAY_BE_FOUND)
+_IN_TURN = (entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
+_PROBE = _WAITING.order_by(*_IN_TURN)
+_PROBE_SPARING = _WAITING.order_by(entries.c.unclear == 0, *_IN_TURN)
 _TAKEN = entries.update().where(entries.c.id.in_(bindparam("ids", expanding=True)))
 _OURS = entries.c.lease == bindparam("held")
 _MINE = entries.update().where(_IS_IT)
@@ -111,12 +130,28 @@ def claim_one(conn: Connection, entry_id: int, now: datetime, lease: timedelta) 
     return _take(conn, conn.execute(_DUE_ONE, {"now": now, "entry_id": entry_id}).all(), now, lease)
 
 
-def claim_probe(conn: Connection, now: datetime, lease: timedelta) -> list[Claim]:
+def claim_probe(
+    conn: Connection, now: datetime, lease: timedelta, *, sparing: bool = False
+) -> list[Claim]:
     """Take the pending entry that was not tried for the longest time, due or not.
 
     But one that may have been taken keeps its time, and one in somebody's hands is left there.
+
+    :param sparing: one that may have been taken comes first, once it is due.
     """
-    return _take(conn, conn.execute(_WAITING, {"now": now}).all(), now, lease)
+    wanted = _PROBE_SPARING if sparing else _PROBE
+    return _take(conn, conn.execute(wanted, {"now": now}).all(), now, lease)
+
+
+def claim_look_up(conn: Connection, now: datetime, lease: timedelta, status: Status) -> list[Claim]:
+    """Take the longest due entry of that status that a look-up may tell of, and sends not."""
+    wanted = {"now": now, "most": 1, "status": status.value}
+    return _take(conn, conn.execute(_LOOK_UP, wanted).all(), now, lease)
+
+
+def seconds_until(due_at: datetime | None, now: datetime) -> float | None:
+    """Return the seconds until then: 0 when it was, ``None`` for never."""
+    return None if due_at is None else max((due_at - now).total_seconds(), 0.0)
 
 
 def claim_delivered(

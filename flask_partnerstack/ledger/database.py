@@ -24,6 +24,7 @@ from .connecting import location_of
 from .connecting import make_engine
 from .connecting import same_database
 from .connecting import transaction
+from .facts import make_hold
 from .guard import Condition
 from .guard import Guard
 from .trouble import told
@@ -213,8 +214,10 @@ class Database:
         with transaction(self._engine) as conn:
             if self._embedded:
                 schema.migrate(conn)
-            else:
-                schema.check(conn)
+                return
+            schema.check(conn)
+            if not self.is_sqlite:  # where no row is held
+                make_hold(conn)  # they may be of Alembic's making
 
     # --- when the file is taken away ------------------------------------------------------------
 

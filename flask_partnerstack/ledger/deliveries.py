@@ -7,8 +7,6 @@ from datetime import datetime
 from datetime import timedelta
 
 from sqlalchemy import Connection
-from sqlalchemy import func
-from sqlalchemy import select
 
 from ..errors import LedgerUnavailable
 from . import claims
@@ -24,12 +22,9 @@ from .following import claim_following
 from .pause import Pause
 from .pause import mend_pause
 from .pause import read_pause
-from .tables import entries
 
 #: How far a clock may go back without anybody having set it back.
 CLOCK_SKEW = timedelta(minutes=1)
-
-_NEXT_DUE = select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
 
 
 @dataclass(frozen=True)
@@ -54,14 +49,13 @@ class Deliveries(Clocked):
         """Return when something is due, and whether delivery is paused."""
         with self._database.read() as conn:
             now = self.now_in(conn)
-            due_at = conn.scalar(_NEXT_DUE)
+            due_at = conn.scalar(claims.NEXT_DUE)
             pause = read_pause(conn)
             is_wrong = self._was_set_back(now) and self._is_ahead(conn, now, pause)
         if is_wrong:
             self._mend_schedule()
             return self.outlook()
-        due_in = None if due_at is None else (due_at - now).total_seconds()
-        return Outlook(now, None if due_in is None else max(due_in, 0.0), pause)
+        return Outlook(now, claims.seconds_until(due_at, now), pause)
 
     def _was_set_back(self, now: datetime) -> bool:
         """Say whether the clock went back since the last look, or may have before the first."""
@@ -101,8 +95,10 @@ class Deliveries(Clocked):
 
     def age(self, claim: Claim) -> timedelta:
         """Return how long ago a claimed entry was first sent, pauses left out."""
-        now = self.now()
-        return now - (claim.first_attempt_at or now)
+        with self._database.read() as conn:
+            now, pause = self.now_in(conn), read_pause(conn)
+        until = now if pause is None else min(pause.since, now)
+        return max(until - (claim.first_attempt_at or until), timedelta(0))
 
     def silence(self, claim: Claim) -> timedelta:
         """Return how long ago a claimed entry was last sent."""

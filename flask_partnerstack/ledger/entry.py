@@ -109,6 +109,10 @@ def _known_of(entry: Entry) -> Conversion:
     return Conversion(customer_key=entry.customer_key, xid=entry.xid, partner_key=entry.partner_key)
 
 
+#: What the trail says of an attempt that nobody settled. It says nothing of the service.
+INTERRUPTED = "stopped while sending: it may have been taken"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One line of an entry's trail: what was tried, what was answered, how it is judged.

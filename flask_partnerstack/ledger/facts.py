@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection
+from sqlalchemy import Insert
 from sqlalchemy import bindparam
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql
 
 from .tables import facts
 
 _HOLD = "hold"
+_INSERT = facts.insert()
+_INSERT_OR_NOT: Mapping[str, Insert] = {
+    "sqlite": _INSERT.prefix_with("OR IGNORE"),
+    "postgresql": postgresql.insert(facts).on_conflict_do_nothing(),
+    "mysql": _INSERT.prefix_with("IGNORE"),
+    "mariadb": _INSERT.prefix_with("IGNORE"),
+}
 _FACT = select(facts.c.value).where(facts.c.name == bindparam("name"))
 
 
@@ -22,13 +33,13 @@ def write_fact(conn: Connection, name: str, value: str) -> None:
     """Write a fact, over an older one of that name."""
     changed = conn.execute(facts.update().where(facts.c.name == name), {"value": value})
     if changed.rowcount == 0 and read_fact(conn, name) is None:
-        conn.execute(facts.insert(), {"name": name, "value": value})
+        conn.execute(_INSERT, {"name": name, "value": value})
 
 
 def make_hold(conn: Connection) -> None:
-    """Make the one fact that is always there, whoever made the tables."""
+    """Make the one fact that is always there, whoever made the tables, or makes it just now."""
     if read_fact(conn, _HOLD) is None:
-        write_fact(conn, _HOLD, "")
+        conn.execute(_INSERT_OR_NOT[conn.dialect.name], {"name": _HOLD, "value": ""})
 
 
 def hold_facts(conn: Connection) -> None:

@@ -12,6 +12,7 @@ from .clocked import Clocked
 from .entry import Attempt
 from .entry import Claim
 from .entry import Entry
+from .entry import Status
 from .entry import Verdict
 from .entry import digest_of
 from .facts import erase_fact
@@ -94,6 +95,19 @@ class Lookups(Clocked):
             return claims.claim_delivered(
                 conn, self.now_in(conn), self._lease, after_id=after_id, digest=digest
             )
+
+    def claim_look_up(self, status: Status) -> list[Claim]:
+        """Take one due entry of that status that a look-up may tell of, though delivery is paused.
+
+        A pending one that may have been taken, and was not missed since; or a delivered one.
+        """
+        with self._database.write() as conn:
+            return claims.claim_look_up(conn, self.now_in(conn), self._lease, status)
+
+    def next_look_up(self) -> float | None:
+        """Return the seconds until there is one to be taken so: 0 for now, ``None`` for never."""
+        with self._database.read() as conn:
+            return claims.seconds_until(conn.scalar(claims.NEXT_LOOK_UP), self.now_in(conn))
 
     def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
         """Write down what was tried, and leave the entry as it was before it was claimed."""

@@ -20,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy import type_coerce
 
 from ..errors import Judgement
+from .entry import INTERRUPTED
 from .entry import Status
 from .facts import erase_fact
 from .facts import read_fact
@@ -34,6 +35,12 @@ from .tables import facts
 FIRST_PROBE = timedelta(seconds=2)
 GROWTH = 1.5
 LAST_PROBE = timedelta(minutes=5)
+
+
+def probe_wait(probes: int, longest: timedelta = LAST_PROBE) -> timedelta:
+    """Return the wait for the next probe after so many."""
+    return min(FIRST_PROBE * GROWTH ** min(probes, 20), longest)
+
 
 _FACT = "pause"
 #: Whether one is on, as part of a statement.
@@ -94,7 +101,7 @@ class Pause:
 
     def probed(self, now: datetime) -> Pause:
         """Return the pause after one more probe, with a longer wait for the next."""
-        wait = min(FIRST_PROBE * GROWTH ** min(self.probes + 1, 20), LAST_PROBE)
+        wait = probe_wait(self.probes + 1)
         return replace(self, probe_at=now + wait, decided_at=now, probes=self.probes + 1)
 
     def mended(self, now: datetime) -> Pause:
@@ -146,6 +153,15 @@ class Streak:
     def count(self, entry_id: int, judgement: Judgement) -> int:
         """Return how often one entry failed in this way."""
         return sum(failure[:2] == (entry_id, judgement) for failure in self.failures)
+
+    def total(self, judgement: Judgement) -> int:
+        """Return how often any entry failed in this way."""
+        return sum(failure[1] is judgement for failure in self.failures)
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether the last of them may have been taken."""
+        return bool(self.failures) and self.failures[0][1] is Judgement.UNCLEAR
 
 
 def read_pause(conn: Connection) -> Pause | None:
@@ -209,7 +225,7 @@ def read_streak(conn: Connection) -> Streak:
     """Return what happened to deliveries since the last success."""
     recent = (
         select(attempts.c.entry_id, attempts.c.judged, attempts.c.status, attempts.c.at)
-        .where(attempts.c.judged.in_(_OF_DELIVERY))
+        .where(attempts.c.judged.in_(_OF_DELIVERY), attempts.c.reason != INTERRUPTED)
         .order_by(attempts.c.id.desc())
         .limit(_STREAK)
     )

@@ -58,10 +58,12 @@ class Pausing(Clocked):
             write_pause(conn, after)
             return before is None
 
-    def claim_probe(self, *, at_once: bool) -> list[Claim]:
+    def claim_probe(self, *, at_once: bool, sparing: bool = False) -> list[Claim]:
         """Take the entry that shall show whether a pause is over; none when it is not yet time.
 
         :param at_once: this process has not tried yet, and its deploy may be the cure.
+        :param sparing: after an unclear answer take rather one that may have been taken already,
+            whose time has come, so that no more become so than must.
         """
         with self._database.write() as conn:
             hold_facts(conn)
@@ -70,7 +72,8 @@ class Pausing(Clocked):
             if pause is None or pause.is_held(now) or (pause.probe_at > now and not at_once):
                 return []
             write_pause(conn, pause.probed(now))
-            return claims.claim_probe(conn, now, self._lease)
+            spares = sparing and read_streak(conn).is_unclear
+            return claims.claim_probe(conn, now, self._lease, sparing=spares)
 
     def end_pause(self) -> Pause | None:
         """Deliver again: what waited is due now. Returns the pause, if one was on.

@@ -27,7 +27,6 @@ from .entry import digest_of
 from .inserting import insert
 from .reports import searchable
 from .tables import entries
-from .trouble import ConstraintBroken
 
 if TYPE_CHECKING:
     from .joined import Joinable
@@ -62,16 +61,14 @@ class Recording(Clocked):
         """
         now = self._clock()
         values = new_row(conversion, now, reason, skipped=skipped)
-        try:
-            with self._database.write() as conn:
-                entry_id = insert(conn, values)
-            return Recorded(_entry_from(values, entry_id), new=True)
-        except ConstraintBroken:
-            return self._recorded_before(values)
-
-    def _recorded_before(self, values: Mapping[str, Any]) -> Recorded:
         with self._database.write() as conn:
-            return _found_or_revived(conn, values)
+            if conn.dialect.name not in _LOCKING_IN_VAIN:
+                return _insert_or_find(conn, values)
+            entry_id = _insert_if_new(conn, values)
+            if entry_id is not None:
+                return Recorded(_entry_from(values, entry_id), new=True)
+        with self._database.write() as conn:
+            return _found_or_revived(conn, values, alone=True)
 
     def record_in(
         self,
@@ -130,6 +127,8 @@ def _joining() -> Callable[[object], Joined]:
 _INSERT_OR_NOT = (
     postgresql.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.customer_digest])
 ).returning(entries.c.id)
+#: Where an insert in vain leaves a shared lock, so that two of them would wait for each other.
+_LOCKING_IN_VAIN = ("mysql", "mariadb")
 _OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
 
 
@@ -152,20 +151,32 @@ def _insert_if_new(conn: Connection, values: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _found_or_revived(conn: Connection, values: Mapping[str, Any]) -> Recorded:
-    """Return the entry that a customer key has; a skipped one becomes pending.
-
-    A locking read, which sees what is committed by now whatever the transaction's snapshot is.
-    """
-    wanted = entries.c.customer_digest == values["customer_digest"]
-    found = select(entries).where(wanted).with_for_update(read=True)
-    entry = claims.entry_of(conn.execute(found).one())
+def _found_or_revived(
+    conn: Connection, values: Mapping[str, Any], *, alone: bool = False
+) -> Recorded:
+    """Return the entry that a customer key has; a skipped one becomes pending."""
+    entry = _locked(conn, values["customer_digest"], alone=alone)
     if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
         return Recorded(entry, new=False)
     # What may have been taken before it was skipped still may have been.
     anew = {name: value for name, value in values.items() if name not in _OF_ATTEMPTS}
     conn.execute(entries.update().where(entries.c.id == entry.id), anew)
     return Recorded(claims.fetch(conn, entry.id), new=True)
+
+
+def _locked(conn: Connection, digest: str, *, alone: bool) -> Entry:
+    """Return an entry by a locking read: as it is by now, whatever the transaction's snapshot is.
+
+    Not alone where it is only looked at, because the caller's transaction may be long. But two
+    that hold a skipped one and then revive it would wait for each other.
+    """
+    wanted = select(entries).where(entries.c.customer_digest == digest)
+    if conn.dialect.name == "postgresql":
+        skipped = wanted.where(entries.c.status == Status.SKIPPED.value).with_for_update()
+        row = conn.execute(skipped).one_or_none()
+        if row is not None:
+            return claims.entry_of(row)
+    return claims.entry_of(conn.execute(wanted.with_for_update(read=not alone)).one())
 
 
 def new_row(

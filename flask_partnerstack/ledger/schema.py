@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from sqlalchemy import Connection
@@ -77,15 +79,40 @@ def migrate(
 
     :raises SchemaTooNew: when they are newer; they are left alone.
     """
-    found = version_of(conn)
-    if found > target:
-        raise SchemaTooNew(found)
-    if found == 0:
-        metadata.create_all(conn)
-    else:
-        for version in range(found + 1, target + 1):
-            steps[version](conn)
-    if found != target:
-        write_fact(conn, _VERSION_FACT, str(target))
+    with _alone(conn):
+        found = version_of(conn)
+        if found > target:
+            raise SchemaTooNew(found)
+        if found == 0:
+            metadata.create_all(conn)
+        else:
+            for version in range(found + 1, target + 1):
+                steps[version](conn)
+        if found != target:
+            write_fact(conn, _VERSION_FACT, str(target))
     make_hold(conn)
     return found
+
+
+@contextmanager
+def _alone(conn: Connection) -> Iterator[None]:
+    """Let hosts that are deployed together make the tables one after the other.
+
+    On SQLite a writer is alone anyhow; PostgreSQL keeps the others off until the transaction ends.
+    """
+    take, give = _TURNS.get(conn.dialect.name, ("", ""))
+    if take:
+        conn.exec_driver_sql(take)
+    try:
+        yield
+    finally:
+        if give:
+            conn.exec_driver_sql(give)
+
+
+_MYSQL_TURN = ("SELECT GET_LOCK('partnerstack', 10)", "SELECT RELEASE_LOCK('partnerstack')")
+_TURNS = {
+    "postgresql": ("SELECT pg_advisory_xact_lock(hashtext('partnerstack'))", ""),
+    "mysql": _MYSQL_TURN,
+    "mariadb": _MYSQL_TURN,
+}

@@ -73,9 +73,7 @@ class Survey(Clocked):
     def overdue(self) -> timedelta:
         """Return how long the first due entry has waited for somebody to deal with it."""
         with self._database.read() as conn:
-            due_at = conn.scalar(
-                select(func.min(entries.c.due_at)).where(entries.c.due_at.is_not(None))
-            )
+            due_at = conn.scalar(claims.NEXT_DUE)
             waited = timedelta(0) if due_at is None else self.now_in(conn) - due_at
         return max(waited, timedelta(0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
+from typing import Any
 from typing import Final
 
 from sqlalchemy import BigInteger
@@ -82,6 +83,8 @@ def _mysql_now(_element: CurrentMoment, _compiler: SQLCompiler, **_options: obje
 
 
 metadata: Final = MetaData()
+#: Names have all letters, also in a MySQL or MariaDB database that was made for western ones.
+_ALL_LETTERS: Final[dict[str, Any]] = {"mysql_charset": "utf8mb4", "mariadb_charset": "utf8mb4"}
 
 entries: Final = Table(
     "partnerstack_entry",
@@ -110,6 +113,7 @@ entries: Final = Table(
     Column("payload", Text, nullable=False),
     # What a person finds it by, in lower case: key, e-mail, name, click, partner.
     Column("search", Text, nullable=False),
+    **_ALL_LETTERS,
 )
 
 # How many are in each state, and the newest of one state. What waits is few.
@@ -143,6 +147,7 @@ attempts: Final = Table(
     Column("status", Integer),
     Column("reason", String(1000), nullable=False),
     Column("answer", String(1000), nullable=False),
+    **_ALL_LETTERS,
 )
 
 #: Facts about the ledger itself, by name: its schema version for one.
@@ -151,6 +156,7 @@ facts: Final = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
+    **_ALL_LETTERS,
 )
 
 

@@ -131,6 +131,21 @@ def at_rest(count_entries: Callable[..., int]) -> Callable[[float], bool]:
 
 
 @pytest.fixture
+def is_idle(
+    tmp_path: Path, at_rest: Callable[[float], bool], in_work: Callable[[], int]
+) -> Callable[[float], bool]:
+    """Return what says whether a site is at rest, or all that is due waits for a pause's end."""
+    path = tmp_path / "instance" / "partnerstack.db"
+
+    def is_idle(hours: float) -> bool:
+        with closing(sqlite3.connect(path)) as conn:  # a ledger would mend the other clock's pause
+            paused = conn.execute("SELECT COUNT(*) FROM partnerstack_fact WHERE name = 'pause'")
+            return at_rest(hours) or (in_work() == 0 and paused.fetchone()[0] == 1)
+
+    return is_idle
+
+
+@pytest.fixture
 def restart_at(
     open_site: OpenSite, visit: Visit, eventually: Eventually, at_rest: Callable[[float], bool]
 ) -> Callable[..., None]:

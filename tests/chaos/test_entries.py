@@ -128,7 +128,7 @@ def test_a_read_back_lag_of_two_hours(
     open_site: OpenSite,
     sign_up_many: SignUpMany,
     eventually: Eventually,
-    at_rest: AtRest,
+    is_idle: AtRest,
     deliver_at: DeliverAt,
     ledger: Ledger,
     sends: Count,
@@ -139,7 +139,7 @@ def test_a_read_back_lag_of_two_hours(
     sandbox.fault(drop="after", keys=lost)
     site = open_site(SITE_HOURS_AHEAD="1", **keys)
     sign_up_many(site, 20)
-    eventually(partial(at_rest, 1))
+    eventually(partial(is_idle, 1))
     site.kill()
     sandbox.clear_faults()
     sandbox.fault(on="api", lag=3600)  # of its clock, which stands still beside ours
@@ -328,12 +328,13 @@ def test_a_clock_that_jumps(
     taken: Count,
     say: Say,
 ) -> None:
-    """49 wait half an hour, one is in a dead process's hands, and the clock is set.
+    """Every other one waits half an hour, one is in a dead process's hands, and the clock is set.
 
     Set forward, each is early by no more than its delay; set back, each waits its delay again.
     """
     state = get_state(travelling_app)
-    sandbox.fault(drop="before")
+    # Every other one, for three in a row would pause delivery.
+    sandbox.fault(drop="before", keys=[f"customer-{number}" for number in range(1, 50, 2)])
     with travelling_app.app_context():
         for key in FIFTY:
             track_conversion(key, xid="Kvx64pph9uhCju")
@@ -353,7 +354,7 @@ def test_a_clock_that_jumps(
     minutes = len(delivered) - 2
     say(f"clock set by {days} days: {len(taken())} of 50 delivered {minutes} minutes later")
     assert taken() == FIFTY
-    assert days > 0 or max(delivered[:30]) == 1
+    assert days > 0 or max(delivered[:30]) == 25
 
 
 # --- invalid conversions ------------------------------------------------------------------------

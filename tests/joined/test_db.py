@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -385,6 +386,32 @@ def test_a_row_that_somebody_holds_is_not_waited_for_for_long(
         with pytest.raises(LedgerUnavailable, match=r"(?i)lock"):
             track_conversion("holder", xid=XID)
         house.db.session.rollback()
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_apps_own_bound_for_locks_stays(
+    servers: Servers, db: Any, build: Any, breaks: bool
+) -> None:
+    """What the app set on its connection holds again after us, whatever happened in between."""
+    house = build(servers.empty("mariadb"), db, pool_size=1, max_overflow=0)
+    with house.db.engine.connect() as conn:
+        conn.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 17")
+    with contextlib.suppress(ValueError), house.ledger.storage.write() as conn:
+        bound = conn.exec_driver_sql("SELECT @@SESSION.innodb_lock_wait_timeout").scalar()
+        if breaks:
+            raise ValueError("anything")
+    with house.db.engine.connect() as conn:
+        left = conn.exec_driver_sql("SELECT @@SESSION.innodb_lock_wait_timeout").scalar()
+    assert (bound, left) == (2, 17)
+
+
+def test_a_connection_that_breaks_is_not_given_back(servers: Servers, db: Any, build: Any) -> None:
+    """Killed in the middle it cannot get its bound back: the pool gets another one."""
+    house = build(servers.empty("mariadb"), db, pool_size=1, max_overflow=0)
+    with pytest.raises(LedgerUnavailable), house.ledger.storage.write():
+        end_connections(house.url, "mariadb")
+    assert track_conversion("acme", xid=XID) is not None
+    assert house.entry("acme") is not None
 
 
 def test_sessions_made_before_the_first_use_are_heard(

@@ -52,6 +52,27 @@ def test_a_customer_key_has_one_entry(any_ledger: Ledger, conversion: Make) -> N
     assert sum(any_ledger.counts().values()) == 1
 
 
+def test_many_at_once_revive_a_skipped_one(any_ledger: Ledger, conversion: Make) -> None:
+    """Asked again by six at once it becomes pending for one of them, and nobody fails over it."""
+    results: list[object] = []
+
+    def record(key: str) -> None:
+        try:
+            results.append(any_ledger.record(conversion(key)).new)
+        except LedgerUnavailable as e:
+            results.append(e)
+
+    for key in ("acme", "bolt", "corp"):
+        any_ledger.record(conversion(key), skipped=True, reason="vetoed")
+        threads = [threading.Thread(target=record, args=(key,)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert any_ledger.get(key).status is Status.PENDING
+    assert sorted(map(str, results)) == ["False"] * 15 + ["True"] * 3
+
+
 @pytest.mark.parametrize("other", ["acme", "Acme ", "ACME", "Ácme"])
 def test_customer_keys_are_exact(any_ledger: Ledger, conversion: Make, other: str) -> None:
     """Keys that differ in a letter's case, an accent or a space are different customers."""

@@ -11,16 +11,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 from sqlalchemy import Connection
+from sqlalchemy import MetaData
+from sqlalchemy import create_engine
 from sqlalchemy import make_url
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import StatementError
 
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.ledger import parse_url
 from flask_partnerstack.ledger import schema
 from flask_partnerstack.ledger.connecting import BUSY_WAIT
@@ -29,6 +35,8 @@ from flask_partnerstack.ledger.connecting import TURN_WAIT
 from flask_partnerstack.ledger.connecting import location_of
 from flask_partnerstack.ledger.tables import SCHEMA_VERSION
 from flask_partnerstack.ledger.trouble import told
+from tests.servers import SERVERS
+from tests.servers import Servers
 
 Make = Callable[..., Conversion]
 
@@ -297,3 +305,86 @@ def test_a_location_says_where_and_keeps_the_secrets(url: str, shown: str) -> No
     location = location_of(make_url(url))
     assert location.endswith(shown)
     assert "s3cret" not in location
+
+
+# --- a server's own ways ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def latin1(servers: Servers) -> URL:
+    """An old database of MariaDB's, whose tables have western letters only unless told."""
+    url = servers.empty("mariadb")
+    engine = create_engine(url)
+    with engine.begin() as conn:
+        conn.exec_driver_sql(f"ALTER DATABASE {url.database} CHARACTER SET latin1")
+    engine.dispose()
+    return url
+
+
+@pytest.mark.parametrize("made_by", ["init-db", "the app's metadata"])
+def test_names_have_all_letters(latin1: URL, made_by: str) -> None:
+    """A database whose default is latin1 keeps a Łukasz and his smile, and tells keys apart."""
+    ledger = Ledger(Database(latin1, embedded=False), lease=timedelta(minutes=2))
+    if made_by == "init-db":
+        ledger.init()
+    else:
+        _create_all(latin1)
+    keys = ["Łukasz 😀", "łukasz 😀", "Łukasz 😀 ", "Lukasz 😀"]
+    for key in keys:
+        ledger.record(Conversion.of(customer_key=key, xid="h8pb9E7TZK6YMO", name=key))
+    assert [entry.customer_key for entry in ledger.entries()] == keys[::-1]
+    assert ledger.conversion_of(ledger.get(keys[0])).name == keys[0]
+    ledger.close()
+
+
+def _create_all(url: URL) -> None:
+    engine, theirs = create_engine(url), MetaData()
+    add_tables(theirs)
+    theirs.create_all(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_tables_of_the_apps_making_hold_their_facts(servers: Servers, kind: str) -> None:
+    """Made by Alembic or create_all, and used by their URL: many begin one pause between them."""
+    url = servers.empty(kind)
+    _create_all(url)
+    databases = [Database(url, embedded=False) for _ in range(6)]  # as many processes have
+    begun: list[object] = []
+
+    def begin(database: Database) -> None:
+        ledger = Ledger(database, lease=timedelta(minutes=2))
+        try:
+            begun.append(ledger.begin_pause(Cause.DENIED, "HTTP 401"))
+        except (LedgerUnavailable, SQLAlchemyError) as e:
+            begun.append(e)
+
+    _at_once(begin, databases)
+    assert sorted(map(str, begun)) == ["False"] * 5 + ["True"]
+
+
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_many_hosts_make_the_tables_at_once(servers: Servers, kind: str) -> None:
+    """``init-db`` of six hosts that are deployed together: one makes them, the others find them."""
+    url = servers.empty(kind)
+    databases = [Database(url, embedded=False) for _ in range(6)]
+    found: list[object] = []
+
+    def init(database: Database) -> None:
+        try:
+            found.append(database.migrate())
+        except (LedgerUnavailable, SQLAlchemyError) as e:
+            found.append(e)
+
+    _at_once(init, databases)
+    assert sorted(map(str, found)) == ["0", *[str(SCHEMA_VERSION)] * 5]
+
+
+def _at_once(act: Callable[[Database], None], databases: list[Database]) -> None:
+    threads = [threading.Thread(target=act, args=(database,)) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for database in databases:
+        database.close()

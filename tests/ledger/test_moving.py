@@ -521,6 +521,19 @@ def test_a_killed_move_pauses_nobody_for_long(
     assert Dispatcher(settings, new, Client(settings, transport)).run_pass() == 1
 
 
+def test_a_ledger_that_is_moved_back_into_is_at_rest(
+    old: Ledger, any_new: Ledger, conversion: Make, tmp_path: Path, open_ledger: Open
+) -> None:
+    """What went to another ledger is nothing to do in the one it left, when that is used again."""
+    old.record(conversion())
+    Move(old, any_new).run()
+    third = open_ledger(make_url(f"sqlite:///{tmp_path}/third.db"))
+    Move(third, old).run()
+    assert old.outlook().due_in is None
+    assert old.overdue() == timedelta(0)
+    assert old.claim(1) == []
+
+
 def test_two_moves_at_once_take_turns(old: Ledger, any_new: Ledger, conversion: Make) -> None:
     """The second waits for the first, and finds nothing left."""
     old.record(conversion("acme"))

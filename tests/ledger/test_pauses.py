@@ -12,6 +12,7 @@ import pytest
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import IllegalTransition
 from flask_partnerstack.errors import Judgement
+from flask_partnerstack.ledger import INTERRUPTED
 from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Claim
@@ -30,6 +31,7 @@ Result = TypeVar("Result")
 HOUR = timedelta(hours=1)
 TAKEN = Attempt(judged=Judgement.ACCEPTED, reason="HTTP 200", status=200)
 REFUSED = Attempt(judged=Judgement.REFUSED, reason="HTTP 503", status=503)
+UNCLEAR = Attempt(judged=Judgement.UNCLEAR, reason="HTTP 502", status=502)
 REJECTED = Attempt(judged=Judgement.REJECTED, reason="HTTP 400", status=400)
 
 
@@ -238,6 +240,51 @@ def test_each_probe_is_another_entry(any_ledger: Ledger, conversion: Make) -> No
         any_ledger.postpone(claim, HOUR, reason="HTTP 401", attempt=REFUSED)
         probed.append(claim.entry.customer_key)
     assert probed == ["customer 0", "customer 1", "customer 2"] * 2
+
+
+def test_one_that_may_have_been_taken_is_probed_rather(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """After an unclear answer the next probe is one of those, once it is due, and no fresh one."""
+    for number in range(3):
+        any_ledger.record(conversion(f"customer {number}"))
+    fail(any_ledger, REFUSED)
+    fail(any_ledger, UNCLEAR, unclear=1)
+    any_ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 502")
+    (claim,) = any_ledger.claim_probe(at_once=True, sparing=True)
+    assert claim.entry.customer_key == "customer 2"  # the other one's time has not come
+    any_ledger.postpone(claim, timedelta(0), reason="HTTP 502", attempt=UNCLEAR)
+    move_entries(any_ledger, -HOUR, "due_at")
+    (claim,) = any_ledger.claim_probe(at_once=True, sparing=True)
+    assert claim.entry.customer_key == "customer 1"
+
+
+def test_who_was_stopped_while_sending_says_nothing_of_the_service(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """A worker that is killed leaves a line in the trail, and none in the streak."""
+    any_ledger.record(conversion())
+    fail(any_ledger, Attempt(judged=Judgement.UNCLEAR, reason=INTERRUPTED))
+    assert any_ledger.streak().failures == ()
+
+
+def test_look_ups_are_taken_in_a_pause(any_ledger: Ledger, conversion: Make) -> None:
+    """What was delivered, and what may have been taken and was not missed yet; when it is due."""
+    for number in range(4):
+        any_ledger.record(conversion(f"customer {number}"))
+    fail(any_ledger, UNCLEAR, unclear=1)
+    any_ledger.settle(claimed(any_ledger), Status.DELIVERED, TAKEN, look_up_in=HOUR)
+    missed = fail(any_ledger, UNCLEAR, unclear=1)
+    assert any_ledger.claim_look_up(Status.DELIVERED) == []
+    assert 3500.0 < (any_ledger.next_look_up() or 0.0) <= 3600.0
+    with any_ledger._database.write() as conn:  # as a look-up that found nobody leaves it
+        mine = entries.update().where(entries.c.id == missed.entry.id)
+        conn.execute(mine.values(missing=1))
+    move_entries(any_ledger, -HOUR, "due_at")
+    found = [*any_ledger.claim_look_up(Status.PENDING), *any_ledger.claim_look_up(Status.DELIVERED)]
+    assert [claim.entry.customer_key for claim in found] == ["customer 0", "customer 1"]
+    assert any_ledger.claim_look_up(Status.PENDING) == []
+    assert (any_ledger.next_look_up() or 0.0) > 60.0  # their leases
 
 
 def test_many_who_probe_take_one(any_ledger: Ledger, conversion: Make) -> None:
