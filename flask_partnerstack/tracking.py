@@ -132,6 +132,8 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
         if name not in essential and value is not None  # not given, so the request's
     }
     kept, complaints = without_invalid(optional)
+    if kept.pop("partner_key", None) is not None:
+        complaints.append("partner_key: it comes with the click; expected referral= or none.")
     for complaint in complaints:
         _say_left_out(str(customer_key), click_of(fields), complaint)
     track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]

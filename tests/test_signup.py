@@ -516,6 +516,19 @@ def test_a_misspelt_field_is_left_out_by_name(
     assert "e_mail: expected one of" in caplog.text
 
 
+def test_a_partner_key_beside_a_customer_is_left_out(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The partner is the click's: one that ``customer=`` names is said, and the rest recorded."""
+    view = track_signup(customer=lambda: {"customer_key": "acme", "partner_key": "bob"})(
+        lambda: ("created", 201)
+    )
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client.post("/signup")
+    assert get_state(app).ledger.get("acme").partner_key is None
+    assert "partner_key: it comes with the click" in caplog.text
+
+
 def test_hooks_that_raise_cost_no_signup(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -90,8 +90,9 @@ def make_engine(url: URL) -> Engine:
     except (ModuleNotFoundError, NoSuchModuleError) as e:
         raise ConfigurationError(
             LEDGER_URL,
-            f"no driver for {url.drivername} is installed ({e}). "
-            "pip install 'Flask-PartnerStack[postgresql]' or '[mysql]' brings one.",
+            f"no driver for {url.drivername} is installed ({e}). Expected postgresql+psycopg://… "
+            "(pip install 'Flask-PartnerStack[postgresql]'), mysql+pymysql://… ('[mysql]'), or a "
+            "driver of your own.",
         ) from e
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)

@@ -84,7 +84,8 @@ class Place:
                 LEDGER_URL,
                 f"the ledger's folder {self.path.parent} cannot be written ({e.strerror}). Make "
                 "it writable for the app's user, give Flask(instance_path=…) another folder, or "
-                "set this key, for instance to sqlite:////var/lib/app/partnerstack.db.",
+                "set this key, for instance to sqlite:////var/lib/app/partnerstack.db, and run "
+                "flask partnerstack init-db once.",
             ) from e
 
     def lasts(self) -> bool:
