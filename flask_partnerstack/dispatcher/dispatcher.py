@@ -95,7 +95,8 @@ class Dispatcher:
         self._judge = Judge(settings, ledger, on_outcome)
         self._verifier = Verifier(settings, ledger, client, self._judge)
         self._pruner = Pruner(settings.retention, ledger)
-        self._probed = False
+        #: Whether its deploy may be the cure of a pause, so that it is probed at once.
+        self.is_fresh = True
         self._said_moved = False
 
     @property
@@ -219,7 +220,7 @@ class Dispatcher:
         return [partial(self._look_up, claim) for claim in self._ledger.claim_look_up(status)]
 
     def _take_probe(self) -> list[Job]:
-        at_once, self._probed = not self._probed, True
+        at_once, self.is_fresh = self.is_fresh, False
         # With keys nothing is spared: whatever may have been taken is looked up.
         sparing = not self._settings.verifies
         claimed = self._ledger.claim_probe(at_once=at_once, sparing=sparing)

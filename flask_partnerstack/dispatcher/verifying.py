@@ -111,7 +111,10 @@ class Verifier:
             )
             return _cannot_tell("no such customer, but this key pair has never found one", 404)
         if self._ledger.misses() >= MOST_MISSES:
-            log.error("%s look-ups in a row found nobody; verification is paused.", MOST_MISSES)
+            log.error(
+                "%s look-ups in a row found nobody. No 404 is believed until somebody is found.",
+                MOST_MISSES,
+            )
             return _cannot_tell(f"no such customer, like {MOST_MISSES} others in a row", 404)
         return None
 

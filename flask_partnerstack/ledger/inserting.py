@@ -1,20 +1,32 @@
-"""``insert``: writes one new entry, and says its id."""
+"""``insert``: writes one new entry, and says what the database made of it."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
+from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy import Insert
+from sqlalchemy import Update
+from sqlalchemy import type_coerce
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from .tables import CurrentMoment
 from .tables import Moment
 from .tables import entries
 from .tables import moment_to_number
 
+Change = TypeVar("Change", Insert, Update)
+
 _INSERT = entries.insert()
+_INSERT_OR_NOT = postgresql.insert(entries).on_conflict_do_nothing(
+    index_elements=[entries.c.customer_digest]
+)
 # A signup waits for this. On SQLite SQLAlchemy's own part of an insert takes longer than the
 # insert itself, so there the driver is given a ready-made one.
 _COMPILED = _INSERT.compile(
@@ -28,16 +40,64 @@ _MOMENTS = tuple(
 )
 
 
-def insert(conn: Connection, values: Mapping[str, Any]) -> int:
-    """Insert a new entry; return its id.
+def insert(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Insert a new entry; return its id, and when it is due where the database said that.
 
     :param values: of every column but the id.
     :raises sqlalchemy.exc.IntegrityError: its customer has an entry.
     """
     if conn.dialect.name == "sqlite":
-        return _insert_sqlite(conn, _sqlite_row(values))
-    (entry_id,) = conn.execute(_INSERT, values).inserted_primary_key or (0,)
-    return int(entry_id)
+        return {"id": _insert_sqlite(conn, _sqlite_row(values))}
+    says = conn.dialect.insert_returning
+    done = conn.execute(_insertion(_INSERT, _decided(values), says=says), _rest(values))
+    if says:
+        return dict(done.one()._mapping)
+    (entry_id,) = done.inserted_primary_key or (0,)
+    return {"id": int(entry_id)}
+
+
+def insert_or_not(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Do the same on PostgreSQL, but return ``None`` when its customer has an entry.
+
+    There a broken constraint ends the whole transaction.
+    """
+    statement = _insertion(_INSERT_OR_NOT, _decided(values), says=True)
+    made = conn.execute(statement, _rest(values)).one_or_none()
+    return None if made is None else dict(made._mapping)
+
+
+def revive(conn: Connection, entry_id: int, values: Mapping[str, Any]) -> None:
+    """Write a skipped entry anew."""
+    change = entries.update().where(entries.c.id == entry_id)
+    if conn.dialect.name == "sqlite":
+        conn.execute(change, values)
+    else:
+        conn.execute(_by_its_clock(change, _decided(values)), _rest(values))
+
+
+# --- due by the server's clock, which that is held against --------------------------------------
+
+_NOW = type_coerce(CurrentMoment(), Moment)
+
+
+def _decided(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns that the server fills: when it is due, if ever, and since when it is."""
+    return ("scheduled_at",) if values["due_at"] is None else ("due_at", "scheduled_at")
+
+
+def _rest(values: Mapping[str, Any]) -> dict[str, Any]:
+    decided = _decided(values)
+    return {name: value for name, value in values.items() if name not in decided}
+
+
+@cache
+def _insertion(statement: Insert, decided: tuple[str, ...], *, says: bool) -> Insert:
+    decides = _by_its_clock(statement, decided)
+    return decides.returning(entries.c.id, entries.c.due_at) if says else decides
+
+
+def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:
+    return statement.values(dict.fromkeys(decided, _NOW))
 
 
 def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from ..conversion import Conversion
@@ -25,6 +24,8 @@ from .entry import Entry
 from .entry import Status
 from .entry import digest_of
 from .inserting import insert
+from .inserting import insert_or_not
+from .inserting import revive
 from .reports import searchable
 from .tables import entries
 
@@ -64,9 +65,9 @@ class Recording(Clocked):
         with self._database.write() as conn:
             if conn.dialect.name not in _LOCKING_IN_VAIN:
                 return _insert_or_find(conn, values)
-            entry_id = _insert_if_new(conn, values)
-            if entry_id is not None:
-                return Recorded(_entry_from(values, entry_id), new=True)
+            made = _insert_if_new(conn, values)
+            if made is not None:
+                return Recorded(_entry_from(values, made), new=True)
         with self._database.write() as conn:
             return _found_or_revived(conn, values, alone=True)
 
@@ -124,9 +125,6 @@ def _joining() -> Callable[[object], Joined]:
     return join
 
 
-_INSERT_OR_NOT = (
-    postgresql.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.customer_digest])
-).returning(entries.c.id)
 #: Where an insert in vain leaves a shared lock, so that two of them would wait for each other.
 _LOCKING_IN_VAIN = ("mysql", "mariadb")
 _OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
@@ -134,17 +132,15 @@ _OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
 
 def _insert_or_find(conn: Connection, values: Mapping[str, Any]) -> Recorded:
     """Insert an entry, or return the one that its customer key has; the transaction goes on."""
-    entry_id = _insert_if_new(conn, values)
-    if entry_id is None:
+    made = _insert_if_new(conn, values)
+    if made is None:
         return _found_or_revived(conn, values)
-    return Recorded(_entry_from(values, entry_id), new=True)
+    return Recorded(_entry_from(values, made), new=True)
 
 
-def _insert_if_new(conn: Connection, values: Mapping[str, Any]) -> int | None:
+def _insert_if_new(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
     if conn.dialect.name == "postgresql":
-        # There a broken constraint ends the whole transaction.
-        found: int | None = conn.scalar(_INSERT_OR_NOT, values)
-        return found
+        return insert_or_not(conn, values)
     try:
         return insert(conn, values)
     except IntegrityError:  # of the statement alone
@@ -160,7 +156,7 @@ def _found_or_revived(
         return Recorded(entry, new=False)
     # What may have been taken before it was skipped still may have been.
     anew = {name: value for name, value in values.items() if name not in _OF_ATTEMPTS}
-    conn.execute(entries.update().where(entries.c.id == entry.id), anew)
+    revive(conn, entry.id, anew)
     return Recorded(claims.fetch(conn, entry.id), new=True)
 
 
@@ -207,9 +203,9 @@ def new_row(
     }
 
 
-def _entry_from(values: Mapping[str, Any], entry_id: int) -> Entry:
+def _entry_from(values: Mapping[str, Any], made: Mapping[str, Any]) -> Entry:
     wanted = {name: values[name] for name in _OF_ENTRY}
-    return Entry(id=entry_id, status=Status(values["status"]), **wanted)
+    return Entry(**{**wanted, "status": Status(values["status"]), **made})
 
 
 _OF_ENTRY = tuple(name for name in Entry.__dataclass_fields__ if name not in ("id", "status"))

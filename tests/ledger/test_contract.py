@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import datetime
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import create_engine
 
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import EntryNotFound
@@ -16,12 +19,18 @@ from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Claim
+from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.ledger import Verdict
+from flask_partnerstack.ledger import utcnow
+from tests.ledger.conftest import PAST
+from tests.servers import SERVERS
+from tests.servers import Servers
 
 Make = Callable[..., Conversion]
 
+HOUR = timedelta(hours=1)
 TAKEN = Attempt(judged=Judgement.ACCEPTED, reason="HTTP 200", status=200)
 REFUSED = Attempt(judged=Judgement.REFUSED, reason="HTTP 503", status=503, answer="later")
 
@@ -71,6 +80,36 @@ def test_many_at_once_revive_a_skipped_one(any_ledger: Ledger, conversion: Make)
             thread.join()
         assert any_ledger.get(key).status is Status.PENDING
     assert sorted(map(str, results)) == ["False"] * 15 + ["True"] * 3
+
+
+@pytest.fixture(params=sorted(SERVERS))
+def shared(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Database]:
+    """A database that many hosts share."""
+    database = Database(servers.empty(request.param), embedded=False)
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_no_hosts_clock_says_when_it_is_due(
+    shared: Database, conversion: Make, minutes: int
+) -> None:
+    """Recorded, and asked again, on a host whose clock is wrong: due at once by the database's."""
+
+    def clock() -> datetime:
+        return utcnow() + timedelta(minutes=minutes)
+
+    wrong, right = (Ledger(shared, lease=HOUR, clock=clock) for clock in (clock, utcnow))
+    recorded = [wrong.record(conversion("acme")).entry]
+    wrong.record(conversion("bolt"), skipped=True, reason="vetoed")
+    recorded += [wrong.record(conversion("bolt")).entry]
+    with create_engine(shared.url).connect() as conn, conn.begin():
+        recorded += [wrong.record_in(conn, conversion("corp")).entry]
+    conn.engine.dispose()
+    assert recorded == [right.get(key) for key in ("acme", "bolt", "corp")]
+    assert all(abs(right.now() - (entry.due_at or PAST)) < HOUR / 10 for entry in recorded)
+    assert len(right.claim(5)) == 3
 
 
 @pytest.mark.parametrize("other", ["acme", "Acme ", "ACME", "Ácme"])

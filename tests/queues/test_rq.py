@@ -9,6 +9,7 @@ from flask import Flask
 from redis import Redis
 from rq import Queue
 from rq import SimpleWorker
+from rq import Worker
 
 from flask_partnerstack import rq as room
 from flask_partnerstack import track_conversion
@@ -16,6 +17,7 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import NotInitialized
 from flask_partnerstack.ledger import Status
+from flask_partnerstack.wire import Response
 from tests.kit import XID
 from tests.kit import ScriptedTransport
 from tests.queues.brokers import Broker
@@ -85,12 +87,31 @@ def test_what_does_not_fit_into_one_job_is_left_to_another(
     assert queue.count == 1
 
 
+def test_a_worker_is_new_once_and_not_with_each_job(
+    app: Flask, queue: Queue, transport: ScriptedTransport
+) -> None:
+    """RQ forks for each job; the pause is probed at once by the first of a worker, and no other."""
+    transport.answers = [Response(401)] * 100
+    record(app, *(f"customer-{number}" for number in range(9)))
+    ledger, sent = get_state(app).ledger, []
+    for _ in range(2):
+        for _ in range(4):
+            queue.enqueue_call(room.sweep, result_ttl=0)
+        with app.app_context():
+            Worker([queue], connection=queue.connection).work(burst=True)
+        sent.append(sum(len(ledger.trail(entry)) for entry in ledger.entries()))
+    assert sent[0] <= get_state(app).settings.concurrency + 1
+    assert sent[1] == sent[0] + 1
+
+
 def test_nothing_is_kept_of_a_job_that_is_done(app: Flask, queue: Queue) -> None:
-    """Neither a result nor a trace of ours stays in Redis."""
+    """Neither a result nor a trace of ours stays in Redis, but that its worker is not new."""
     record(app, "acme")
     work(app, queue)
     assert queue.connection.keys("rq:job:*") == []
-    assert queue.connection.keys("partnerstack:*") == []
+    (begun,) = queue.connection.keys("partnerstack:*")
+    assert "partnerstack:begun:" in str(begun)  # bytes, or text where redis-py decodes
+    assert 0 < queue.connection.ttl(begun) <= 86_400
 
 
 def test_the_queue_of_flask_rq_is_found(app: Flask, queue: Queue) -> None:
