@@ -109,8 +109,8 @@ def test_nothing_is_kept_of_a_job_that_is_done(app: Flask, queue: Queue) -> None
     record(app, "acme")
     work(app, queue)
     assert queue.connection.keys("rq:job:*") == []
-    (begun,) = queue.connection.keys("partnerstack:*")
-    assert begun.startswith(b"partnerstack:begun:")
+    (begun,) = queue.connection.keys("partnerstack:begun:*")
+    assert queue.connection.keys("partnerstack:*") == [begun]
     assert 0 < queue.connection.ttl(begun) <= 86_400
 
 
