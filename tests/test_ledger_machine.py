@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
@@ -282,7 +284,8 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
 
 
-def test_no_sequence_of_events_breaks_the_ledger() -> None:
+@pytest.mark.timeout(900)  # minutes on a slow machine
+def test_no_sequence_of_events_breaks_the_ledger(size: Callable[[int, int], int]) -> None:
     """Record, claim, send, settle, postpone, bury, park, crash, requeue, pause, and mad clocks."""
-    few = settings(max_examples=70, stateful_step_count=30, deadline=None, database=None)
+    few = settings(max_examples=size(40, 400), stateful_step_count=30, deadline=None, database=None)
     run_state_machine_as_test(LedgerMachine, settings=few)
