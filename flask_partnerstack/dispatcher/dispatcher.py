@@ -96,7 +96,7 @@ class Dispatcher:
         self._verifier = Verifier(settings, ledger, client, self._judge)
         self._pruner = Pruner(settings.retention, ledger)
         #: Whether its deploy may be the cure of a pause, so that it is probed at once.
-        self.is_fresh = True
+        self.is_fresh: bool = True
         self._said_moved = False
 
     @property

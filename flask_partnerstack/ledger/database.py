@@ -43,7 +43,7 @@ class Database:
 
     def __init__(self, url: URL, *, embedded: bool) -> None:
         self.url = url
-        self.location = location_of(url)
+        self.location: str = location_of(url)
         self._embedded = embedded
         self._engine = make_engine(url)
         self._prepared = False
