@@ -128,6 +128,15 @@ def test_the_queue_of_flask_rq_is_found(app: Flask, queue: Queue) -> None:
     assert queue.count == 1
 
 
+def test_looking_for_the_queue_ends_no_context(app: Flask, queue: Queue) -> None:
+    """The first page view looks, inside its own; what the app takes down at its end stays up."""
+    taken_down: list[object] = []
+    app.teardown_appcontext(taken_down.append)
+    with app.app_context():
+        room.connect(app)
+        assert taken_down == []
+
+
 @pytest.mark.parametrize(("there", "named"), [(None, "nothing"), ("redis://", "str")])
 def test_an_app_without_a_queue_is_told(make_app: MakeApp, there: object, named: str) -> None:
     """Which key asks for it, where it is looked for, what is there, and the way out."""
