@@ -46,12 +46,10 @@ class LogWatch(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(EVERYTHING)
-        self.read = 0
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Read one record with its traceback."""
-        self.read += 1
         if record.name != _ENGINE_OF_AN_APP:
             self.look_through(record.name, self.format(record) + extra_of(record))
 

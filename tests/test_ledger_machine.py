@@ -287,5 +287,5 @@ class LedgerMachine(RuleBasedStateMachine):
 @pytest.mark.timeout(900)  # minutes on a slow machine
 def test_no_sequence_of_events_breaks_the_ledger(size: Callable[[int, int], int]) -> None:
     """Record, claim, send, settle, postpone, bury, park, crash, requeue, pause, and mad clocks."""
-    few = settings(max_examples=size(40, 400), stateful_step_count=30, deadline=None, database=None)
+    few = settings(max_examples=size(70, 400), stateful_step_count=30, deadline=None, database=None)
     run_state_machine_as_test(LedgerMachine, settings=few)

@@ -283,6 +283,8 @@ def test_a_signup_that_is_not_recorded_is_logged_without_what_it_said(
     client.set_cookie("ps_xid", XID)
     assert client.post("/signup").status_code == 200
     assert "NOT recorded: customer acme" in caplog.text
+    (said,) = [record for record in caplog.records if record.exc_info]
+    assert isinstance(said.exc_info and said.exc_info[1], LedgerUnavailable)
     assert "Traceback" in caplog.text
     assert not [said for said in ("jo@acme.com", "Jo Doe") if said in caplog.text]
 
