@@ -251,14 +251,22 @@ def test_an_end_needs_no_line(any_ledger: Ledger, conversion: Make) -> None:
     assert following is not None
 
 
-def test_an_end_that_comes_too_late_is_somebody_elses(
+@pytest.fixture
+def overtaken(
     any_ledger: Ledger, conversion: Make, pass_lease: Callable[[], None]
-) -> None:
-    """Under a lost lease nothing is changed, but what was tried is in the trail."""
+) -> tuple[Claim, Claim]:
+    """A claim on "acme" whose lease ran out, and that of whoever has it now."""
     any_ledger.record(conversion("acme"))
     late = claimed(any_ledger)
     pass_lease()
-    owner = claimed(any_ledger)
+    return late, claimed(any_ledger)
+
+
+def test_an_end_that_comes_too_late_is_somebody_elses(
+    any_ledger: Ledger, overtaken: tuple[Claim, Claim]
+) -> None:
+    """Under a lost lease nothing is changed, but what was tried is in the trail."""
+    late, owner = overtaken
     buried = Verdict(after=Status.DEAD, reason="late", attempt=REFUSED)
     assert any_ledger.leave_for_next(late, buried)[0] is None
     assert len(any_ledger.trail(any_ledger.get("acme"))) == 1
@@ -266,13 +274,10 @@ def test_an_end_that_comes_too_late_is_somebody_elses(
 
 
 def test_that_it_was_taken_is_written_however_late(
-    any_ledger: Ledger, conversion: Make, pass_lease: Callable[[], None]
+    any_ledger: Ledger, overtaken: tuple[Claim, Claim]
 ) -> None:
     """Under a lost lease, too: whoever has it by then must not send it again."""
-    any_ledger.record(conversion("acme"))
-    late = claimed(any_ledger)
-    pass_lease()
-    owner = claimed(any_ledger)
+    late, owner = overtaken
     entry, _ = any_ledger.leave_for_next(late, DELIVERED)
     assert entry is not None
     assert entry.status is Status.DELIVERED
