@@ -72,7 +72,7 @@ class Amending(Clocked):
         :raises IllegalTransition: for delivered or verified ones.
         """
         check_transition(status, Status.PENDING)
-        wanted = entries.update().where(entries.c.status == status.value)
+        wanted = entries.update().where(tables.of_status(status))
         wanted = wanted.where(~tables.erased)  # there is nobody to send
         if status is Status.PENDING:
             wanted = wanted.where(entries.c.due_at.is_(None))

@@ -36,22 +36,23 @@ _COMMITTED = "flask_partnerstack.committed"
 class Joined(NamedTuple):
     """The caller's transaction, in which we write.
 
-    :param session: what it is the transaction of.
+    :param session: what says that it is committed. A bare connection has no event for that, nor
+        has a session that is bound to one: ``None``.
     """
 
-    session: Session | Connection
+    session: Session | None
     connection: Connection
 
     def when_committed(self, entry_id: int, act: Act) -> None:
         """Call ``act`` once the outermost transaction is committed, and never if it is not.
 
-        A bare connection has no event for that, nor has a session that was bound to one; there it
-        is called when the connection is back in its pool, if the entry is in the table then.
+        Where nothing says that, it is called when the connection is back in its pool, if the entry
+        is in the table then.
 
         :param act: what it raises is logged and goes no further.
         """
         session = self.session
-        if isinstance(session, Connection) or _is_bound_to_connection(session):
+        if session is None:
             self.connection.info.setdefault(_WAITING, []).append((entry_id, act))
             return
         transaction = session.get_nested_transaction() or session.get_transaction()
@@ -63,12 +64,10 @@ def join(session: object) -> Joined:
 
     :raises InvalidConversion: ``session`` is none that can be joined; with the way out.
     """
-    found = session if isinstance(session, Connection) else _plain(session)
-    conn = found if isinstance(found, Connection) else _connection_of(found)
-    is_in_savepoint = conn.in_nested_transaction() or found.in_nested_transaction()
-    if is_in_savepoint and conn.dialect.name == "sqlite":
-        _refuse_legacy(conn)
-    return Joined(found, conn)
+    caller = Joined(None, session) if isinstance(session, Connection) else _joined(_plain(session))
+    if caller.connection.dialect.name == "sqlite" and _is_in_savepoint(caller):
+        _refuse_legacy(caller.connection)
+    return caller
 
 
 # --- what may be joined -------------------------------------------------------------------------
@@ -93,19 +92,22 @@ def _plain(session: object) -> Session:
     )
 
 
-def _connection_of(session: Session) -> Connection:
+def _joined(session: Session) -> Joined:
     try:
-        return session.connection(bind_arguments={"clause": entries})
+        bind = session.get_bind(clause=entries)
     except UnboundExecutionError as e:
         raise InvalidConversion(
             "session",
             "it is bound to a database for some models only. Expected one with a bind of its own, "
             "or the Connection: session.connection(bind_arguments=...).",
         ) from e
+    conn = session.connection(bind_arguments={"bind": bind})
+    return Joined(None if isinstance(bind, Connection) else session, conn)
 
 
-def _is_bound_to_connection(session: Session) -> bool:
-    return isinstance(session.get_bind(clause=entries), Connection)
+def _is_in_savepoint(caller: Joined) -> bool:
+    session, conn = caller
+    return conn.in_nested_transaction() or (session is not None and session.in_nested_transaction())
 
 
 def _refuse_legacy(conn: Connection) -> None:

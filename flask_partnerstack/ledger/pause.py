@@ -21,7 +21,6 @@ from sqlalchemy import type_coerce
 
 from ..errors import Judgement
 from .entry import INTERRUPTED
-from .entry import Status
 from .facts import erase_fact
 from .facts import read_fact
 from .facts import write_fact
@@ -29,6 +28,7 @@ from .tables import Moment
 from .tables import attempts
 from .tables import entries
 from .tables import facts
+from .tables import pending
 
 #: The first wait for a probe; each further one is half as long again, up to the last. So nobody
 #: waits longer than half of what an outage lasted.
@@ -193,19 +193,19 @@ def end_pause(conn: Connection, now: datetime) -> Pause | None:
         return None
     write_fact(conn, _RESUMED, now.isoformat())
     lasted = (now - pause.since) // timedelta(microseconds=1)
-    pending = entries.update().where(entries.c.status == Status.PENDING.value)
+    waiting = entries.update().where(pending)
     if lasted > 0:
         tried = entries.c.first_attempt_at.is_not(None)
         moved = type_coerce(type_coerce(entries.c.first_attempt_at, BigInteger) + lasted, Moment)
         present = literal(now, Moment)
         # What was first tried during the pause is as old as if it were tried now.
         conn.execute(
-            pending.where(tried).values(
+            waiting.where(tried).values(
                 first_attempt_at=case((moved > present, present), else_=moved)
             )
         )
     idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
-    conn.execute(pending.where(idle).values(due_at=now, scheduled_at=now))
+    conn.execute(waiting.where(idle).values(due_at=now, scheduled_at=now))
     return pause
 
 

@@ -31,6 +31,7 @@ from .reports import searchable
 from .tables import attempts
 from .tables import entries
 from .tables import erased
+from .tables import settled
 
 #: Why an entry that was pending is not sent any more.
 ERASED = "erased"
@@ -104,7 +105,7 @@ def prunable(before: datetime) -> ColumnElement[bool]:
     waits_in_vain = and_(or_(entries.c.reason == NO_PAIR, too_long), entries.c.lease.is_(None))
     return and_(
         entries.c.settled_at <= before,
-        entries.c.status != Status.PENDING.value,
+        settled,
         or_(entries.c.due_at.is_(None), waits_in_vain),
         ~erased,
         entries.c.payload != PRUNED,

@@ -59,15 +59,8 @@ class Reading(Clocked):
 
         :param before_id: go on after the entry with this id.
         """
-        wanted = select(entries).order_by(entries.c.id.desc()).limit(limit)
-        if status is not None:
-            wanted = wanted.where(entries.c.status == status.value)
-        if partner_key is not None:
-            wanted = wanted.where(entries.c.partner_key == partner_key)
-        if before_id is not None:
-            wanted = wanted.where(entries.c.id < before_id)
-        with self._database.read() as conn:
-            return [claims.entry_of(row) for row in conn.execute(wanted)]
+        page = self.page(status=status, partner_key=partner_key, before_id=before_id, limit=limit)
+        return page.entries
 
     def find(self, entry_id: int) -> Entry:
         """Return the entry with this id.

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import func
 from sqlalchemy import select
+from sqlalchemy import union_all
 
 from ..conversion import Conversion
 from . import claims
@@ -19,6 +20,8 @@ from .entry import Status
 from .entry import known_conversion
 from .reports import Filter
 from .tables import entries
+from .tables import pending
+from .tables import settled
 
 #: Entries that are in memory at once while all of them are read.
 CHUNK = 500
@@ -106,14 +109,13 @@ class Survey(Clocked):
         """Return how many entries are in each state. They add up to the conversions recorded."""
         counted = select(entries.c.status, func.count()).group_by(entries.c.status)
         with self._database.read() as conn:
-            found = {Status(row[0]): row[1] for row in conn.execute(counted)}
+            rows = conn.execute(union_all(counted.where(settled), counted.where(pending))).all()
+        found = {Status(row[0]): row[1] for row in rows}
         return {status: found.get(status, 0) for status in Status}
 
     def oldest_pending(self) -> datetime | None:
         """Return when the oldest entry that waits for its delivery was recorded."""
-        oldest = select(func.min(entries.c.recorded_at)).where(
-            entries.c.status == Status.PENDING.value
-        )
+        oldest = select(func.min(entries.c.recorded_at)).where(pending)
         with self._database.read() as conn:
             found: datetime | None = conn.scalar(oldest)
         return found

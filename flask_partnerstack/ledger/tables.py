@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
 from sqlalchemy import Column
+from sqlalchemy import ColumnElement
 from sqlalchemy import Dialect
 from sqlalchemy import ForeignKey
 from sqlalchemy import Index
@@ -20,9 +21,13 @@ from sqlalchemy import String
 from sqlalchemy import Table
 from sqlalchemy import Text
 from sqlalchemy import TypeDecorator
+from sqlalchemy import and_
+from sqlalchemy import literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+from .entry import Status
 
 #: The version of the tables below. A change of theirs is a new version and a step in
 #: :mod:`.schema`; steps only add, because old and new processes overlap in a deploy.
@@ -116,25 +121,43 @@ entries: Final = Table(
     **_ALL_LETTERS,
 )
 
-# How many are in each state, and the newest of one state. What waits is few.
-Index("partnerstack_entry_status", entries.c.status, entries.c.id)
-# When they came, by whom, and what became of them, without reading the rows.
-Index(
-    "partnerstack_entry_recorded",
+#: Selects entries whose customer was erased: no key can be empty otherwise.
+erased: Final[ColumnElement[bool]] = entries.c.customer_key == ""
+
+# Written out and not bound: an index that holds some of the rows is used by a query that says the
+# same of them in the same words. https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
+_PENDING: Final = literal_column(f"'{Status.PENDING.value}'", String)
+#: Selects entries that wait for their delivery.
+pending: Final[ColumnElement[bool]] = entries.c.status == _PENDING
+#: Selects entries that do so no more.
+settled: Final[ColumnElement[bool]] = entries.c.status != _PENDING
+
+
+def of_status(status: Status) -> ColumnElement[bool]:
+    """Select entries in one state, in words that an index is found by."""
+    if status is Status.PENDING:
+        return pending
+    return and_(settled, entries.c.status == status.value)
+
+
+def _index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
+    """Index some of the entries; on MySQL and MariaDB, which cannot, all of them."""
+    Index(f"partnerstack_entry_{name}", *columns, sqlite_where=where, postgresql_where=where)
+
+
+# A signup pays for this one and for its customer's digest. It holds what is open, which is little:
+# a million settled entries cost nothing.
+_index("due", entries.c.due_at, entries.c.status, where=entries.c.due_at.is_not(None) | pending)
+# What people ask is indexed when an entry is settled. How many are in each state, and the newest
+# of one state:
+_index("status", entries.c.status, entries.c.id, where=settled)
+# When they came, by whom, and what became of them, without reading the rows:
+_index(
+    "recorded",
     entries.c.recorded_at,
     entries.c.partner_key,
     entries.c.status,
-)
-
-#: Selects entries whose customer was erased: no key can be empty otherwise.
-erased: Final = entries.c.customer_key == ""
-
-# Only what is due is looked for, so only that is indexed: a million settled entries cost nothing.
-Index(
-    "partnerstack_entry_due",
-    entries.c.due_at,
-    sqlite_where=entries.c.due_at.is_not(None),
-    postgresql_where=entries.c.due_at.is_not(None),
+    where=settled,
 )
 
 attempts: Final = Table(

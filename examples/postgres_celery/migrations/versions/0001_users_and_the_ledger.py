@@ -53,9 +53,9 @@ def upgrade():
     sa.UniqueConstraint('customer_digest')
     )
     with op.batch_alter_table('partnerstack_entry', schema=None) as batch_op:
-        batch_op.create_index('partnerstack_entry_recorded', ['recorded_at', 'partner_key', 'status'], unique=False)
-        batch_op.create_index('partnerstack_entry_status', ['status', 'id'], unique=False)
-        batch_op.create_index('partnerstack_entry_due', ['due_at'], unique=False, sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
+        batch_op.create_index('partnerstack_entry_recorded', ['recorded_at', 'partner_key', 'status'], unique=False, sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
+        batch_op.create_index('partnerstack_entry_status', ['status', 'id'], unique=False, sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
+        batch_op.create_index('partnerstack_entry_due', ['due_at', 'status'], unique=False, sqlite_where=sa.text("due_at IS NOT NULL OR status = 'pending'"), postgresql_where=sa.text("due_at IS NOT NULL OR status = 'pending'"))
 
     op.create_table('partnerstack_fact',
     sa.Column('name', sa.String(length=64), nullable=False),
@@ -87,9 +87,9 @@ def downgrade():
     op.drop_table('partnerstack_attempt')
     op.drop_table('partnerstack_fact')
     with op.batch_alter_table('partnerstack_entry', schema=None) as batch_op:
-        batch_op.drop_index('partnerstack_entry_status')
-        batch_op.drop_index('partnerstack_entry_recorded')
-        batch_op.drop_index('partnerstack_entry_due', sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
+        batch_op.drop_index('partnerstack_entry_status', sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
+        batch_op.drop_index('partnerstack_entry_recorded', sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
+        batch_op.drop_index('partnerstack_entry_due', sqlite_where=sa.text("due_at IS NOT NULL OR status = 'pending'"), postgresql_where=sa.text("due_at IS NOT NULL OR status = 'pending'"))
 
     op.drop_table('partnerstack_entry')
     op.drop_table('orders_user')
