@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from functools import cache
+from operator import itemgetter
 from typing import Any
 from typing import TypeVar
 
@@ -35,6 +36,7 @@ _COMPILED = _INSERT.compile(
 )
 _TEXT = str(_COMPILED)
 _ORDER = tuple(_COMPILED.positiontup or ())
+_in_order = itemgetter(*_ORDER)
 _MOMENTS = tuple(
     place for place, name in enumerate(_ORDER) if isinstance(entries.c[name].type, Moment)
 )
@@ -101,7 +103,7 @@ def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:
 
 
 def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:
-    row = [values[name] for name in _ORDER]
+    row = list(_in_order(values))
     for place in _MOMENTS:
         if row[place] is not None:
             row[place] = moment_to_number(row[place])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -204,8 +205,9 @@ def new_row(
 
 
 def _entry_from(values: Mapping[str, Any], made: Mapping[str, Any]) -> Entry:
-    wanted = {name: values[name] for name in _OF_ENTRY}
+    wanted = dict(zip(_OF_ENTRY, _what_entry_has(values), strict=True))
     return Entry(**{**wanted, "status": Status(values["status"]), **made})
 
 
 _OF_ENTRY = tuple(name for name in Entry.__dataclass_fields__ if name not in ("id", "status"))
+_what_entry_has = itemgetter(*_OF_ENTRY)
