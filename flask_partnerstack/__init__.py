@@ -5,6 +5,7 @@ The house, from roof to ground. A file imports only from lower floors::
     testing
         the developer's kit: your app before a PartnerStack that is not there
     extension | cli
+    startup | assembly
         PartnerStack; the flask partnerstack commands
     signup | snippet | sandbox | doctor | dashboard | metrics | _db | celery | rq
         the decorator; what a page is given; a fake PartnerStack; is it set up right? the

@@ -10,4 +10,5 @@ from .publishing import Publish as Publish
 from .publishing import PublishingEngine as PublishingEngine
 from .thread import ThreadEngine as ThreadEngine
 from .uwsgi import RequestEngine as RequestEngine
+from .uwsgi import engine_here as engine_here
 from .uwsgi import threads_stand_still as threads_stand_still

@@ -33,6 +33,11 @@ def threads_stand_still() -> bool:
     return not any(_is_on(options.get(name, False)) for name in _THREADED)
 
 
+def engine_here(wanted: str) -> str:
+    """Return the engine that was asked for, or the one that can do its work here."""
+    return "request" if wanted == "thread" and threads_stand_still() else wanted
+
+
 def _is_on(value: object) -> bool:
     # A flag is True, or the bytes after the "="; given more than once, a list.
     last = value[-1] if isinstance(value, list) else value
