@@ -33,6 +33,7 @@ from .entry import check_transition
 from .tables import Moment
 from .tables import attempts
 from .tables import entries
+from .tables import erased
 
 #: How the lease begins of an entry that a move takes, or took, to another ledger.
 TAKING, TAKEN = "moving:", "moved:"
@@ -164,7 +165,7 @@ def claim_delivered(
     idle = entries.c.lease.is_(None) | (entries.c.due_at <= now)
     wanted = (
         select(entries)
-        .where(entries.c.status == Status.DELIVERED.value, entries.c.customer_key != "", idle)
+        .where(entries.c.status == Status.DELIVERED.value, ~erased, idle)
         .where(entries.c.id > after_id)
         .order_by(entries.c.id)
         .limit(1)
