@@ -218,7 +218,8 @@ class Judge:
     def resumed(self, pause: Pause | None) -> None:
         """Say that a pause is over."""
         if pause is not None:
-            log.warning("Delivery goes on; it was paused since %s: %s.", pause.since, pause.reason)
+            since = f"{pause.since:%Y-%m-%d %H:%M:%SZ}"  # as status says it
+            log.warning("Delivery goes on; it was paused since %s: %s.", since, pause.reason)
 
     # --- leaving an entry -----------------------------------------------------------------------
 
