@@ -43,6 +43,7 @@ from flask_partnerstack.testing import FakePartnerStack
 from flask_partnerstack.testing import FrozenClock
 from flask_partnerstack.testing import ReferredClient
 from flask_partnerstack.testing import Rehearsal
+from flask_partnerstack.testing import StandIn
 from flask_partnerstack.testing import capture_signals
 from flask_partnerstack.testing import rehearse
 
@@ -340,6 +341,7 @@ def test_with_all_of_the_kit(
     assert_type(partnerstack_signals[0], Captured)
     with rehearse(partnerstack_app, partnerstack_fake, clock=partnerstack_clock) as rehearsal:
         assert_type(rehearsal, Rehearsal)
+        assert_type(rehearsal.partnerstack, StandIn)
     with rehearse(partnerstack_app, partnerstack_sandbox), capture_signals(app) as captured:
         assert_type(captured, CapturedSignals)
 
