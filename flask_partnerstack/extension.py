@@ -94,9 +94,11 @@ class PartnerStack:
         """Register ``app``. Opens no database and starts no thread.
 
         :param db: as for the constructor, for this app. ``db.init_app`` may come later.
-        :raises ConfigurationError: naming the key that has a bad value, and what was expected.
+        :raises ConfigurationError: naming the key that has a bad value, or the argument, and what
+            was expected.
         :raises RuntimeError: the app is registered already.
         """
+        _check_app(app)
         _refuse_second(app)
         settings = Settings.from_mapping(app.config)
         db = self._db if db is None else db
@@ -277,6 +279,15 @@ def _engine_name(settings: Settings) -> str:
 
 def _is_without_threads(settings: Settings) -> bool:
     return settings.engine == "thread" and threads_stand_still()
+
+
+def _check_app(app: object) -> None:
+    if not isinstance(app, Flask):
+        raise ConfigurationError(
+            "app",
+            f"expected a Flask app, got {type(app).__name__}. A db object goes by its name: "
+            "PartnerStack(app, db=db), or PartnerStack(db=db) and init_app(app) in the factory.",
+        )
 
 
 def _refuse_second(app: Flask) -> None:
