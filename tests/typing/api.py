@@ -135,7 +135,9 @@ partnerstack.track_signup(customer="42")  # type: ignore[call-overload]
 track_signup(customer=lambda: 42)  # type: ignore[arg-type, return-value]
 track_signup(success=lambda: True)  # type: ignore[misc, arg-type]
 set_customer(None)  # type: ignore[arg-type]
-set_customer("42", xid="Kvx64pph9uhCju")  # type: ignore[call-arg]
+set_customer("42", xid="Kvx64pph9uhCju")  # type: ignore[arg-type]
+set_customer("42", emial="jo@acme.com")  # type: ignore[arg-type]
+set_customer("42", "jo@acme.com")  # type: ignore[call-arg]
 
 # --- by hand ------------------------------------------------------------------------------------
 
