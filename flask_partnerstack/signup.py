@@ -30,10 +30,10 @@ from ._state import this_app
 from ._visit import current_visit
 from ._visit import follow
 from .conversion import CustomerKey
-from .conversion import log_extra
-from .conversion import masked
 from .errors import InvalidConversion
 from .errors import NotInitialized
+from .masking import log_extra
+from .masking import masked
 from .tracking import click_of
 from .tracking import record_leniently
 

@@ -14,9 +14,9 @@ from datetime import timedelta
 from enum import Enum
 
 from ..conversion import Conversion
-from ..conversion import log_extra
 from ..errors import IllegalTransition
 from ..errors import Judgement
+from ..masking import log_extra
 
 
 def digest_of(customer_key: str) -> str:
