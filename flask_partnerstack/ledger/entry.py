@@ -24,6 +24,18 @@ def digest_of(customer_key: str) -> str:
     return hashlib.sha256(customer_key.encode()).hexdigest()
 
 
+def searchable(conversion: Conversion) -> str:
+    """Return what a conversion is found by, in lower case: key, e-mail, name, click, partner."""
+    words = (
+        conversion.customer_key,
+        conversion.email,
+        conversion.name,
+        conversion.xid,
+        conversion.partner_key,
+    )
+    return "\n".join(word for word in words if word).casefold()
+
+
 class Status(str, Enum):
     """The state of an entry. Every recorded conversion is in exactly one."""
 

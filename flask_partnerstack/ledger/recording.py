@@ -23,10 +23,10 @@ from .connecting import location_of
 from .entry import Entry
 from .entry import Status
 from .entry import digest_of
+from .entry import searchable
 from .inserting import insert
 from .inserting import insert_or_not
 from .inserting import revive
-from .reports import searchable
 from .tables import entries
 
 if TYPE_CHECKING:
