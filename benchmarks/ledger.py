@@ -27,7 +27,7 @@ from flask_partnerstack.errors import Judgement
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.ledger.entry import digest_of
-from flask_partnerstack.ledger.reports import searchable
+from flask_partnerstack.ledger.entry import searchable
 from flask_partnerstack.ledger.tables import attempts
 from flask_partnerstack.ledger.tables import entries
 

@@ -25,8 +25,8 @@ The house, from roof to ground. A file imports only from lower floors::
         what happens to what is due; who runs it, and when; the app's own say
     wire | ledger
         PartnerStack's API; the durable record
-    conversion
-        a referred visitor became a customer
+    conversion | masking
+        a referred visitor became a customer; what a log line may say of one
     referral | settings | backoff
         a click; the configuration; how long to wait
     values

@@ -38,45 +38,6 @@ CustomerKey = str | int | UUID
 
 #: Control characters, and halves of characters that no encoding can write.
 _UNSPEAKABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-
-def looks_like_email(text: str) -> bool:
-    """Say whether a customer key seems to be an e-mail address."""
-    return _EMAIL.fullmatch(text) is not None
-
-
-def masked(customer_key: str) -> str:
-    """Return the key as logs may show it: an e-mail address only by its first letter and host.
-
-    One line that can be written in any encoding of Unicode, whatever a form was sent.
-    """
-    local, at, host = customer_key[:_LONGEST_SHOWN].rpartition("@")
-    shown = f"{local[:1]}***@{host}" if at else host
-    if shown.isprintable():  # as nearly all are, and every signup asks
-        return shown
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-
-
-_LONGEST_SHOWN = 512
-
-
-def log_extra(customer_key: str, xid: str | None, entry_id: int | None = None) -> dict[str, object]:
-    """Return what a log record says beside its words, for the ``extra`` of :mod:`logging`.
-
-    The words stay the same for each customer, so that Sentry and its like see one trouble as one.
-    """
-    facts = {"customer_key": masked(customer_key), "xid": xid, "entry_id": entry_id}
-    return {f"partnerstack_{name}": value for name, value in facts.items() if value is not None}
-
-
-def without_addresses(text: str) -> str:
-    """Return somebody else's words as logs may show them: each e-mail address masked."""
-    return _ADDRESS.sub(lambda found: masked(found[0].replace("%40", "@")), text)
-
-
-# As people and addresses of pages write them.
-_ADDRESS = re.compile(r"[\w.+%-]+(?:@|%40)[\w.-]+", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ class PartnerStackError(Exception):
 class ConfigurationError(PartnerStackError, ValueError):
     """A configuration value that we cannot work with, found at start-up.
 
-    :param key: the key as it stands in ``app.config``.
+    :param key: the key as it stands in ``app.config``, or the argument's name.
     :param expected: what would have been right, and the way out.
     """
 

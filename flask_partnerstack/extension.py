@@ -64,9 +64,11 @@ class PartnerStack:
         """Register ``app``. Opens no database and starts no thread.
 
         :param db: as for the constructor, for this app. ``db.init_app`` may come later.
-        :raises ConfigurationError: naming the key that has a bad value, and what was expected.
+        :raises ConfigurationError: naming the key that has a bad value, or the argument, and what
+            was expected.
         :raises RuntimeError: the app is registered already.
         """
+        startup.check_app(app)
         startup.refuse_second(app)
         settings = Settings.from_mapping(app.config)
         db = self._db if db is None else db

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import wraps
 from typing import Any
 from typing import Final
+from typing import NoReturn
 from typing import ParamSpec
 from typing import TypeVar
 from typing import cast
@@ -29,10 +30,10 @@ from ._state import this_app
 from ._visit import current_visit
 from ._visit import follow
 from .conversion import CustomerKey
-from .conversion import log_extra
-from .conversion import masked
 from .errors import InvalidConversion
 from .errors import NotInitialized
+from .masking import log_extra
+from .masking import masked
 from .tracking import click_of
 from .tracking import record_leniently
 
@@ -93,12 +94,16 @@ def set_customer(
     external_type: str | None = None,
     sub_ids: Iterable[str] | None = None,
     meta: Mapping[str, Any] | None = None,
+    **unknown: NoReturn,  # refused by type checkers; a signup must not fail for a slip of the pen
 ) -> None:
     """Say, inside a view under :func:`track_signup`, who signed up. The last call wins.
 
     Takes the fields that ``track_conversion`` takes, of this request's click; a click that you
-    have stored is for ``track_conversion``. No value raises: a bad key is logged and signalled, a
+    have stored is for ``track_conversion``. No field raises: a bad key is logged and signalled, a
     bad optional field is logged and left out.
+
+    :param unknown: names that are no field's, which a type checker refuses. Where none looked,
+        they are taken as from ``customer=``: what is not known is logged and left out.
     """
     signup = _current_signup(customer_key)
     if signup is None:
@@ -114,6 +119,7 @@ def set_customer(
         "external_type": external_type,
         "sub_ids": sub_ids,
         "meta": meta,
+        **unknown,
     }
 
 

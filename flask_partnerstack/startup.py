@@ -24,6 +24,19 @@ log: Final = logging.getLogger("flask_partnerstack")
 _ELSEWHERE = ("celery", "rq")
 
 
+def check_app(app: object) -> None:
+    """Make sure that it is one.
+
+    :raises ConfigurationError: it is something else, like a db object.
+    """
+    if not isinstance(app, Flask):
+        raise ConfigurationError(
+            "app",
+            f"expected a Flask app, got {type(app).__name__}. A db object goes by its name: "
+            "PartnerStack(app, db=db), or PartnerStack(db=db) and init_app(app) in the factory.",
+        )
+
+
 def refuse_second(app: Flask) -> None:
     """Let nobody register an app twice.
 

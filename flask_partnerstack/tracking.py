@@ -26,13 +26,13 @@ from .conversion import Conversion
 from .conversion import CustomerKey
 from .conversion import check_customer_key
 from .conversion import check_optional
-from .conversion import log_extra
-from .conversion import looks_like_email
-from .conversion import masked
 from .conversion import without_invalid
 from .ledger import Entry
 from .ledger import Recorded
 from .ledger import Status
+from .masking import log_extra
+from .masking import looks_like_email
+from .masking import masked
 from .referral import Referral
 from .referral import valid_xid
 from .settings import HASH

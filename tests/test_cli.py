@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -352,6 +353,16 @@ def test_the_sandbox_stays_on_this_machine(app: Flask) -> None:
     result = run(app, "sandbox", "--host", "0.0.0.0")
     assert result.exit_code == 2
     assert "loopback" in result.output
+
+
+def test_the_sandbox_names_the_option_for_another_port(app: Flask) -> None:
+    """A port that another program has is named, with the way to one that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run(app, "sandbox", "--port", str(port))
+    assert result.exit_code == 2
+    assert f"port: {port} is in use by another program" in result.output
+    assert "name another by --port, or 0 for a free one" in result.output
 
 
 def test_move_takes_the_old_ledger_along(make_app: MakeApp) -> None:

@@ -20,6 +20,7 @@ from flask_partnerstack.cli import partnerstack
 from flask_partnerstack.cli.setting_up import _say_where
 from flask_partnerstack.referral import read_query
 from flask_partnerstack.settings import Settings
+from flask_partnerstack.wire import Response
 from flask_partnerstack.wire.protocol import conversion_request
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,6 +88,15 @@ def test_the_limits_of_fields_are_told() -> None:
     limits = {value for name, value in vars(conversion).items() if LIMIT.match(name)}
     assert len(limits) > 5
     assert limits <= told
+
+
+def test_how_much_of_an_answer_is_kept_is_told() -> None:
+    """docs/privacy.md has the number of characters that the trail gets of it."""
+    page = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
+    told = re.search(r"answered to each attempt, ([\d,]+) characters at\s+most", page)
+    assert told
+    kept = Response(400, body=b"x" * 9999).text
+    assert int(told[1].replace(",", "")) == len(kept)
 
 
 def test_px_xid_is_no_name_of_the_click() -> None:

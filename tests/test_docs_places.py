@@ -139,6 +139,12 @@ def test_every_public_name_has_its_place() -> None:
         assert re.search(rf"flask_partnerstack\.testing\.{name}\b", page("api")), name
 
 
+@pytest.mark.parametrize("name", ["SandboxProcess", "SandboxSettings", "Fault", "SandboxError"])
+def test_what_the_kit_speaks_of_has_its_place(name: str) -> None:
+    """docs/api.md has what a test-suite knows of the sandbox, too."""
+    assert re.search(rf"^\.\. auto\w+:: flask_partnerstack\.sandbox\.{name}$", page("api"), re.M)
+
+
 def test_every_page_is_in_the_story_once() -> None:
     """Each page is once in a toctree, and the front page tells of each in the same order."""
     index, recipes = page("index"), page("recipes")

@@ -563,6 +563,7 @@ def test_resuming_is_said(
     run(state, clock, 10)
     assert "All delivery is paused" in caplog.text
     assert "Delivery goes on" in caplog.text
+    assert "paused since 2026-03-01 12:00:00Z: HTTP 401" in caplog.text
     assert state.ledger.end_pause() is None
 
 

@@ -516,6 +516,39 @@ def test_a_misspelt_field_is_left_out_by_name(
     assert "e_mail: expected one of" in caplog.text
 
 
+def test_a_misspelt_field_of_set_customer_breaks_no_signup(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python would raise in the view, where the user is made already: said, the rest recorded."""
+    misspelt: Any = {"e_mail": "jo@acme.com"}
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme", name="Jo", **misspelt)
+        return "ok"
+
+    route(app, signup)
+    assert client.post("/signup").text == "ok"
+    state = get_state(app)
+    assert state.ledger.conversion_of(state.ledger.get("acme")).name == "Jo"
+    (said,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert f"customer acme, xid {XID}: e_mail: expected one of" in said.getMessage()
+
+
+def test_a_stored_click_that_set_customer_is_given_counts(app: Flask, client: FlaskClient) -> None:
+    """It is for ``track_conversion``; but to credit this visitor's click would be worse."""
+    stored: Any = {"xid": "Stored1234"}
+
+    @track_signup
+    def signup() -> str:
+        set_customer("acme", **stored)
+        return "ok"
+
+    route(app, signup)
+    client.post("/signup")
+    assert get_state(app).ledger.get("acme").xid == "Stored1234"
+
+
 def test_a_partner_key_beside_a_customer_is_left_out(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,12 +13,12 @@ import click
 from .._state import EXTENSION
 from .._state import get_state
 from .._state import this_app
-from ..conversion import masked
 from ..engines import NoEngine
 from ..errors import EntryNotFound
 from ..ledger import Cause
 from ..ledger import Entry
 from ..ledger import Status
+from ..masking import masked
 from ..referral import Referral
 from ..tracking import track_conversion
 from .group import in_app

@@ -12,8 +12,6 @@ from typing import Final
 from ..backoff import UNCLEAR_FIRST
 from ..backoff import retry_delay
 from ..backoff import unclear_delay
-from ..conversion import masked
-from ..conversion import without_addresses
 from ..errors import DeliveryError
 from ..errors import Judgement
 from ..errors import Redirected
@@ -27,6 +25,8 @@ from ..ledger import Status
 from ..ledger import Streak
 from ..ledger import Verdict
 from ..ledger import probe_wait
+from ..masking import masked
+from ..masking import without_addresses
 from ..settings import Settings
 from ..wire import Receipt
 from .outcome import Fate
@@ -218,7 +218,8 @@ class Judge:
     def resumed(self, pause: Pause | None) -> None:
         """Say that a pause is over."""
         if pause is not None:
-            log.warning("Delivery goes on; it was paused since %s: %s.", pause.since, pause.reason)
+            since = f"{pause.since:%Y-%m-%d %H:%M:%SZ}"  # as status says it
+            log.warning("Delivery goes on; it was paused since %s: %s.", since, pause.reason)
 
     # --- leaving an entry -----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Final
 
+from ..errors import LedgerUnavailable
 from .base import Work
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -57,5 +58,7 @@ class InlineEngine:
         try:
             while is_time_left() and (jobs := self._work.take(1)):
                 jobs[0](is_time_left)
+        except LedgerUnavailable as e:  # its words are all that a person needs, each time
+            log.error("A pass over what is due was cut short. %s", e)
         except Exception:  # a nudge never raises into the signup; the ledger keeps the entry
             log.exception("A pass over what is due was cut short.")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from ..errors import LedgerUnavailable
 from .base import Work
 from .inline import InlineEngine
 from .thread import AFTER_FAILURE
@@ -78,7 +79,10 @@ class RequestEngine:
     def _pause(self) -> float:
         try:
             due_in = self._work.next_due()
-        except Exception:  # the ledger is away, and the page has nothing to do with that
-            log.exception("The ledger cannot be looked at; trying again in %s s.", AFTER_FAILURE)
+        except LedgerUnavailable as e:  # its words are all that a person needs, each time
+            log.error("The ledger cannot be looked at; trying again in %d s. %s", AFTER_FAILURE, e)
+            return AFTER_FAILURE
+        except Exception:  # whatever it is, the page has nothing to do with that
+            log.exception("The ledger cannot be looked at; trying again in %d s.", AFTER_FAILURE)
             return AFTER_FAILURE
         return POLL if due_in is None else min(due_in, POLL)

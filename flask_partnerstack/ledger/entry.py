@@ -14,14 +14,26 @@ from datetime import timedelta
 from enum import Enum
 
 from ..conversion import Conversion
-from ..conversion import log_extra
 from ..errors import IllegalTransition
 from ..errors import Judgement
+from ..masking import log_extra
 
 
 def digest_of(customer_key: str) -> str:
     """Return the fixed-length name of a customer key: its SHA-256, in hexadecimal digits."""
     return hashlib.sha256(customer_key.encode()).hexdigest()
+
+
+def searchable(conversion: Conversion) -> str:
+    """Return what a conversion is found by, in lower case: key, e-mail, name, click, partner."""
+    words = (
+        conversion.customer_key,
+        conversion.email,
+        conversion.name,
+        conversion.xid,
+        conversion.partner_key,
+    )
+    return "\n".join(word for word in words if word).casefold()
 
 
 class Status(str, Enum):

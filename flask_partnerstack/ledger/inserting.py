@@ -46,7 +46,8 @@ def insert(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
     """Insert a new entry; return its id, and when it is due where the database said that.
 
     :param values: of every column but the id.
-    :raises sqlalchemy.exc.IntegrityError: its customer has an entry.
+    :raises sqlalchemy.exc.IntegrityError: its customer has an entry, or the app's own constraint
+        is broken.
     """
     if conn.dialect.name == "sqlite":
         return {"id": _insert_sqlite(conn, _sqlite_row(values))}

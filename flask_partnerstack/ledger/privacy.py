@@ -27,7 +27,7 @@ from . import claims
 from .entry import PRUNED
 from .entry import Entry
 from .entry import Status
-from .reports import searchable
+from .entry import searchable
 from .tables import attempts
 from .tables import entries
 from .tables import erased

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import NoResultFound
 
 from ..conversion import Conversion
 from ..errors import InvalidConversion
@@ -24,10 +25,10 @@ from .connecting import location_of
 from .entry import Entry
 from .entry import Status
 from .entry import digest_of
+from .entry import searchable
 from .inserting import insert
 from .inserting import insert_or_not
 from .inserting import revive
-from .reports import searchable
 from .tables import entries
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ class Recording(Clocked):
         with self._database.write() as conn:
             if conn.dialect.name not in _LOCKING_IN_VAIN:
                 return _insert_or_find(conn, values)
-            made = _insert_if_new(conn, values)
+            made, broken = _insert_if_new(conn, values)
             if made is not None:
                 return Recorded(_entry_from(values, made), new=True)
         with self._database.write() as conn:
-            return _found_or_revived(conn, values, alone=True)
+            return _found_or_revived(conn, values, broken, alone=True)
 
     def record_in(
         self,
@@ -133,26 +134,38 @@ _OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
 
 def _insert_or_find(conn: Connection, values: Mapping[str, Any]) -> Recorded:
     """Insert an entry, or return the one that its customer key has; the transaction goes on."""
-    made = _insert_if_new(conn, values)
+    made, broken = _insert_if_new(conn, values)
     if made is None:
-        return _found_or_revived(conn, values)
+        return _found_or_revived(conn, values, broken)
     return Recorded(_entry_from(values, made), new=True)
 
 
-def _insert_if_new(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
+def _insert_if_new(
+    conn: Connection, values: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, IntegrityError | None]:
+    """Return what the database made, or ``None`` and the constraint that broke, if it says so."""
     if conn.dialect.name == "postgresql":
-        return insert_or_not(conn, values)
+        return insert_or_not(conn, values), None
     try:
-        return insert(conn, values)
-    except IntegrityError:  # of the statement alone
-        return None
+        return insert(conn, values), None
+    except IntegrityError as e:  # of the statement alone
+        return None, e
 
 
 def _found_or_revived(
-    conn: Connection, values: Mapping[str, Any], *, alone: bool = False
+    conn: Connection,
+    values: Mapping[str, Any],
+    broken: IntegrityError | None,
+    *,
+    alone: bool = False,
 ) -> Recorded:
-    """Return the entry that a customer key has; a skipped one becomes pending."""
+    """Return the entry that a customer key has; a skipped one becomes pending.
+
+    :param broken: what is raised when there is none: it was no constraint of the key's then.
+    """
     entry = _locked(conn, values["customer_digest"], alone=alone)
+    if entry is None:
+        raise broken or NoResultFound(_KEPT_OUT)
     if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
         return Recorded(entry, new=False)
     # What may have been taken before it was skipped still may have been.
@@ -161,7 +174,10 @@ def _found_or_revived(
     return Recorded(claims.fetch(conn, entry.id), new=True)
 
 
-def _locked(conn: Connection, digest: str, *, alone: bool) -> Entry:
+_KEPT_OUT = "the row was not written, and is not there: does a trigger keep it out?"
+
+
+def _locked(conn: Connection, digest: str, *, alone: bool) -> Entry | None:
     """Return an entry by a locking read: as it is by now, whatever the transaction's snapshot is.
 
     Not alone where it is only looked at, because the caller's transaction may be long. But two
@@ -173,7 +189,8 @@ def _locked(conn: Connection, digest: str, *, alone: bool) -> Entry:
         row = conn.execute(skipped).one_or_none()
         if row is not None:
             return claims.entry_of(row)
-    return claims.entry_of(conn.execute(wanted.with_for_update(read=not alone)).one())
+    row = conn.execute(wanted.with_for_update(read=not alone)).one_or_none()
+    return None if row is None else claims.entry_of(row)
 
 
 def new_row(

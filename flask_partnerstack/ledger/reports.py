@@ -26,7 +26,6 @@ from sqlalchemy import select
 from sqlalchemy import type_coerce
 from sqlalchemy import union_all
 
-from ..conversion import Conversion
 from ..errors import Judgement
 from . import claims
 from .entry import Entry
@@ -105,18 +104,6 @@ class Filter:
             yield entries.c.recorded_at >= self.since
         if self.until is not None:
             yield entries.c.recorded_at < self.until
-
-
-def searchable(conversion: Conversion) -> str:
-    """Return what a conversion is found by, in lower case: key, e-mail, name, click, partner."""
-    words = (
-        conversion.customer_key,
-        conversion.email,
-        conversion.name,
-        conversion.xid,
-        conversion.partner_key,
-    )
-    return "\n".join(word for word in words if word).casefold()
 
 
 def read_page(

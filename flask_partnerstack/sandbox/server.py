@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from collections.abc import Callable
@@ -128,7 +129,7 @@ class SandboxServer(ThreadedWSGIServer):
     """Serves one sandbox app on loopback, from as many threads as there are connections.
 
     :param port: 0 picks a free one; ``url`` says which.
-    :raises ValueError: when the host is not a loopback address.
+    :raises ValueError: when the host is not a loopback address, or somebody has the port.
     """
 
     daemon_threads = True
@@ -139,6 +140,19 @@ class SandboxServer(ThreadedWSGIServer):
         require_loopback(host)
         self._state = get_state(app)
         super().__init__(host, port, app, SpokenExchange if verbose else Exchange)
+
+    def server_bind(self) -> None:
+        """Take the port."""
+        try:
+            super().server_bind()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            # Werkzeug would end the process for it, in words that name no option.
+            raise ValueError(
+                f"port: {self.port} is in use by another program; name another by --port, or 0"
+                " for a free one"
+            ) from error
 
     @property
     def url(self) -> str:
@@ -174,7 +188,7 @@ def serve(
     :param port: 0 picks a free one.
     :param verbose: log a line for each request.
     :param ready: called with the sandbox's URL once it listens.
-    :raises ValueError: when the host is not a loopback address.
+    :raises ValueError: when the host is not a loopback address, or somebody has the port.
     """
     require_loopback(host)
     server = SandboxServer(create_app(settings), host, port, verbose=verbose)

@@ -21,6 +21,7 @@ from .client import arrive as arrive
 from .clock import FrozenClock as FrozenClock
 from .fake import FakePartnerStack as FakePartnerStack
 from .rehearsal import Rehearsal as Rehearsal
+from .rehearsal import StandIn as StandIn
 from .rehearsal import rehearse as rehearse
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "FrozenClock",
     "ReferredClient",
     "Rehearsal",
+    "StandIn",
     "arrive",
     "capture_signals",
     "rehearse",

@@ -13,6 +13,7 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.engines import RequestEngine
 from flask_partnerstack.engines import ThreadEngine
 from flask_partnerstack.engines import threads_stand_still
+from flask_partnerstack.errors import LedgerUnavailable
 from tests.engines.work import Work
 
 
@@ -108,13 +109,23 @@ def test_nothing_is_begun_that_could_not_be_done_in_time() -> None:
     assert not engine.awake
 
 
+@pytest.mark.parametrize(
+    ("error", "traceback"),
+    [(OSError("disk away"), True), (LedgerUnavailable("sqlite://", "disk away"), False)],
+)
 def test_a_ledger_that_fails_breaks_no_page(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    traceback: bool,
 ) -> None:
-    """When the ledger cannot be looked at the page goes on; it is logged, and tried later."""
+    """When the ledger cannot be looked at the page goes on; it is logged, and tried later.
+
+    Without a traceback where the error says it all: with page views it comes every five seconds.
+    """
 
     def fail(*_: object) -> None:
-        raise OSError("disk away")
+        raise error
 
     work = Work()
     monkeypatch.setattr(work, "take", fail)
@@ -123,3 +134,4 @@ def test_a_ledger_that_fails_breaks_no_page(
     engine.wake()
     assert engine.awake
     assert "disk away" in caplog.text
+    assert [bool(record.exc_info) for record in caplog.records] == [traceback] * 2

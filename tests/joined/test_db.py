@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,13 @@ def test_what_is_no_db_is_refused(db: Any) -> None:
     """An engine, or a session, is not what was asked for."""
     with pytest.raises(ConfigurationError, match="expected the SQLAlchemy object"):
         PartnerStack(db=db.session)
+
+
+@pytest.mark.parametrize("register", [PartnerStack, PartnerStack().init_app])
+def test_db_in_the_place_of_the_app_is_refused(register: Callable[[Any], object], db: Any) -> None:
+    """Passed by position it is no app; the error says by which name it goes."""
+    with pytest.raises(ConfigurationError, match=r"^app: .* got SQLAlchemy\b.*\(app, db=db\)"):
+        register(db)
 
 
 def test_db_may_be_registered_later(tmp_path: Path, db: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import scoped_session
@@ -351,6 +352,21 @@ def test_missing_tables_are_said_with_the_commands(house: House) -> None:
         track(house, "acme")
     house.db.session.commit()
     assert house.users() == ["acme"]
+
+
+def test_a_constraint_of_the_apps_own_comes_out_unchanged(house: House) -> None:
+    """It is the database's own error, of the caller's transaction, which ends with it."""
+    with house.db.engine.begin() as conn:
+        conn.exec_driver_sql("CREATE UNIQUE INDEX once_a_click ON partnerstack_entry (xid)")
+    house.add_user("acme")
+    track(house, "acme")
+    house.db.session.commit()
+    house.add_user("globex")
+    with pytest.raises(IntegrityError, match=r"once_a_click|partnerstack_entry\.xid"):
+        track(house, "globex")
+    house.db.session.rollback()
+    assert track(house, "acme") == house.entry("acme")
+    assert (house.users(), house.recorded) == (["acme"], ["acme"])
 
 
 def test_without_a_click_a_wrong_session_is_said_all_the_same(legacy: House) -> None:

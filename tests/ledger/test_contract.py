@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy import text
 
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import EntryNotFound
@@ -110,6 +112,66 @@ def test_no_hosts_clock_says_when_it_is_due(
     assert recorded == [right.get(key) for key in ("acme", "bolt", "corp")]
     assert all(abs(right.now() - (entry.due_at or PAST)) < HOUR / 10 for entry in recorded)
     assert len(right.claim(5)) == 3
+
+
+#: Constraints of an app's own that only the first customer meets.
+CONSTRAINTS = (
+    "ALTER TABLE partnerstack_entry ADD COLUMN own INTEGER CHECK (customer_key = 'acme')",
+    "CREATE UNIQUE INDEX own ON partnerstack_entry (xid)",
+)
+
+
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+def test_a_constraint_of_the_apps_own_is_told_in_its_words(
+    any_ledger: Ledger, conversion: Make, constraint: str
+) -> None:
+    """That it is broken says nothing of the customer key; who has an entry keeps theirs."""
+    first = any_ledger.record(conversion("acme")).entry
+    with any_ledger.storage.write() as conn:
+        conn.execute(text(constraint))
+    with pytest.raises(LedgerUnavailable) as raised:
+        any_ledger.record(conversion("globex"))
+    assert re.search("constraint|duplicate", raised.value.reason, re.IGNORECASE)
+    assert any_ledger.record(conversion("acme")).entry == first
+    assert any_ledger.entries() == [first]
+
+
+def triggers(dialect: str, *, postgresql: str) -> list[str]:
+    """Return what makes the table refuse each row, on PostgreSQL by doing as told."""
+    on_insert = "CREATE TRIGGER no BEFORE INSERT ON partnerstack_entry"
+    says_no = "SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1048, MESSAGE_TEXT = 'not today'"
+    function = f"CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS '{postgresql}'"
+    return {
+        "sqlite": [f"{on_insert} BEGIN SELECT RAISE(ABORT, 'not today'); END"],
+        "mysql": [f"{on_insert} FOR EACH ROW {says_no}"],
+        "postgresql": [function, f"{on_insert} FOR EACH ROW EXECUTE FUNCTION no()"],
+    }[dialect]
+
+
+def test_a_trigger_of_the_apps_own_is_told_in_its_words(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """What it says is in the error, and nobody is recorded."""
+    says_no = "BEGIN RAISE check_violation USING MESSAGE = $$not today$$; END"
+    assert any_ledger.entries() == []
+    with any_ledger.storage.write() as conn:
+        for statement in triggers(conn.dialect.name, postgresql=says_no):
+            conn.execute(text(statement))
+    with pytest.raises(LedgerUnavailable, match="not today"):
+        any_ledger.record(conversion("acme"))
+    assert any_ledger.entries() == []
+
+
+def test_a_trigger_that_says_nothing_is_asked_for(servers: Servers, conversion: Make) -> None:
+    """On PostgreSQL it may keep a row out without an error; ours has the question to ask then."""
+    database = Database(servers.empty("postgresql"), embedded=False)
+    database.migrate()
+    with database.write() as conn:
+        for statement in triggers("postgresql", postgresql="BEGIN RETURN NULL; END"):
+            conn.execute(text(statement))
+    with pytest.raises(LedgerUnavailable, match="does a trigger keep it out"):
+        Ledger(database, lease=HOUR).record(conversion("acme"))
+    database.close()
 
 
 @pytest.mark.parametrize("other", ["acme", "Acme ", "ACME", "Ácme"])

@@ -83,6 +83,16 @@ def test_what_waits_to_be_looked_up_is_not_any_more(any_ledger: Ledger, conversi
     assert any_ledger.outlook().due_in is None
 
 
+def test_who_is_erased_is_not_looked_up_by_hand(any_ledger: Ledger, conversion: Make) -> None:
+    """Of two that were delivered, a person's look-up finds the one whose key is known."""
+    delivered(any_ledger, conversion("acme"))
+    any_ledger.erase("acme")
+    delivered(any_ledger, conversion("globex"))
+    (claim,) = any_ledger.claim_delivered()
+    assert claim.entry.customer_key == "globex"
+    assert any_ledger.claim_delivered() == []
+
+
 def test_what_is_in_somebodys_hands_is_left_there(any_ledger: Ledger, conversion: Make) -> None:
     """A conversion that may be on its way is not erased under whoever sends it."""
     any_ledger.record(conversion("acme"))

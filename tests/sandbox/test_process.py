@@ -150,10 +150,12 @@ def test_start_that_takes_too_long() -> None:
 
 
 def test_taken_port(capfd: pytest.CaptureFixture[str]) -> None:
-    """A port that somebody has is an error that says so."""
+    """A port that somebody has is an error that says so, and by which option to take another."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SandboxError):
         SandboxProcess(port=taken.getsockname()[1])
-    assert "in use" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "in use" in said
+    assert "--port" in said
 
 
 def test_other_hosts_are_refused() -> None:

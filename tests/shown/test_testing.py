@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from flask_partnerstack import Entry
 from flask_partnerstack import PartnerStack
 from flask_partnerstack._state import get_state
+from flask_partnerstack.sandbox import SandboxProcess
 from flask_partnerstack.testing import Rehearsal
 from flask_partnerstack.testing import rehearse
 
@@ -52,6 +53,19 @@ def test_without_pytest(app: Flask) -> None:
         visitor = rehearsal.client()
         visitor.arrive("ann")
         visitor.post("/signup", data={"email": "jo@acme.com"})
+        rehearsal.assert_converted(email="jo@acme.com")
+
+
+def test_in_a_process_of_its_own(app: Flask) -> None:
+    """Against the sandbox a fault is a real answer, and what it postponed is delivered later."""
+    with SandboxProcess() as sandbox, rehearse(app, sandbox) as rehearsal:
+        visitor = rehearsal.client()
+        visitor.arrive("ann")
+        sandbox.fault(status=503, times=1)
+        visitor.post("/signup", data={"email": "jo@acme.com"})
+        rehearsal.assert_not_converted()
+        rehearsal.clock.tick(minutes=1)
+        rehearsal.deliver()
         rehearsal.assert_converted(email="jo@acme.com")
 
 

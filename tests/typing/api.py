@@ -43,6 +43,7 @@ from flask_partnerstack.testing import FakePartnerStack
 from flask_partnerstack.testing import FrozenClock
 from flask_partnerstack.testing import ReferredClient
 from flask_partnerstack.testing import Rehearsal
+from flask_partnerstack.testing import StandIn
 from flask_partnerstack.testing import capture_signals
 from flask_partnerstack.testing import rehearse
 
@@ -134,7 +135,9 @@ partnerstack.track_signup(customer="42")  # type: ignore[call-overload]
 track_signup(customer=lambda: 42)  # type: ignore[arg-type, return-value]
 track_signup(success=lambda: True)  # type: ignore[misc, arg-type]
 set_customer(None)  # type: ignore[arg-type]
-set_customer("42", xid="Kvx64pph9uhCju")  # type: ignore[call-arg]
+set_customer("42", xid="Kvx64pph9uhCju")  # type: ignore[arg-type]
+set_customer("42", emial="jo@acme.com")  # type: ignore[arg-type]
+set_customer("42", "jo@acme.com")  # type: ignore[call-arg]
 
 # --- by hand ------------------------------------------------------------------------------------
 
@@ -340,6 +343,7 @@ def test_with_all_of_the_kit(
     assert_type(partnerstack_signals[0], Captured)
     with rehearse(partnerstack_app, partnerstack_fake, clock=partnerstack_clock) as rehearsal:
         assert_type(rehearsal, Rehearsal)
+        assert_type(rehearsal.partnerstack, StandIn)
     with rehearse(partnerstack_app, partnerstack_sandbox), capture_signals(app) as captured:
         assert_type(captured, CapturedSignals)
 

@@ -1,0 +1,55 @@
+"""What a log line says of a customer."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_partnerstack.masking import looks_like_email
+from flask_partnerstack.masking import masked
+from flask_partnerstack.masking import without_addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("alice@acme.com", True),
+        ("a.b+c@mail.acme.co.uk", True),
+        ("acme", False),
+        ("@acme.com", False),
+        ("alice@acme", False),
+        ("alice smith@acme.com", False),
+        ("a@b@acme.com", False),
+    ],
+)
+def test_looks_like_email(text: str, expected: bool) -> None:
+    """An e-mail address is known by its looks."""
+    assert looks_like_email(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("7f3e", "7f3e"),
+        ("alice@acme.com", "a***@acme.com"),
+        ("@acme.com", "***@acme.com"),
+        ("a@b@acme.com", "a***@acme.com"),
+        ("a\nb\udfff", r"a\nb\udfff"),
+    ],
+)
+def test_masked(key: str, shown: str) -> None:
+    """In logs an e-mail address is its first letter and host; other keys are whole, on a line."""
+    assert masked(key) == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no such jo.doe@acme.com here", "no such j***@acme.com here"),
+        ("/customers/jo%40acme.com?x", "/customers/j***@acme.com?x"),
+        ("nothing to see @ all", "nothing to see @ all"),
+        ("", ""),
+    ],
+)
+def test_other_peoples_words_are_shown_without_addresses(said: str, shown: str) -> None:
+    """An answer that quotes an e-mail address is logged with the address masked."""
+    assert without_addresses(said) == shown
