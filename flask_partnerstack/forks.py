@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from typing import Any
 from typing import Protocol
 
 
@@ -51,12 +52,17 @@ class LateLock:
     (``--preload``). One of the old kind, waited for by a greenlet, stops them all. And one that
     somebody held while the process was forked is never free again in the child, also where uWSGI
     forks without a word to the interpreter.
+
+    :param reentrant: the thread that holds it may take it once more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reentrant: bool = False) -> None:
+        self._reentrant = reentrant
         self._locks: dict[int, threading.Lock] = {}
 
     @property
     def here(self) -> threading.Lock:
         """This process's lock."""
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+        # Typeshed has no common name for the two.
+        made: Any = threading.RLock() if self._reentrant else threading.Lock()
+        return self._locks.setdefault(os.getpid(), made)

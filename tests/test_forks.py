@@ -60,3 +60,11 @@ def test_a_late_lock_that_is_held_at_a_fork_is_free_in_the_child() -> None:
             os._exit(0 if late.here.acquire(blocking=False) else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert late.here.locked()
+
+
+def test_a_reentrant_late_lock_is_taken_twice_by_one_thread() -> None:
+    """What it is held for may collect garbage, whose end wants it as well."""
+    lock = forks.LateLock(reentrant=True)
+    with lock.here:
+        assert lock.here.acquire(blocking=False)
+        lock.here.release()

@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from datetime import datetime
 from datetime import timezone
 from enum import Enum
 from pathlib import Path
 
+from .. import forks
+
 #: How each SQLite file begins (https://www.sqlite.org/fileformat.html#magic_header_string).
 _MAGIC = b"SQLite format 3\x00"
 #: What SQLite keeps beside the file. They belong to it and go where it goes.
 _COMPANIONS = ("-wal", "-shm")
+_NOWHERE = (0, 0)
 
 
 class Condition(Enum):
@@ -30,46 +34,70 @@ class Condition(Enum):
     DAMAGED = "damaged"
 
 
-class Guard:
-    """Looks after one SQLite file.
+class _Opened:
+    """A file that is opened for reading, once for all who watch it, and closed after the last.
 
-    It holds a descriptor of its own. That must not be closed while SQLite has the file open:
-    closing any descriptor of a file drops all of the process's locks on it
-    (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+    Closing any descriptor of a file drops all locks that the process has on it, SQLite's too. So
+    there must not be a second one that is closed earlier.
+    (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_)
     """
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        found = os.fstat(self.descriptor)
+        self.identity = found.st_dev, found.st_ino
+        # Not at exit: another thread may be writing until the very end.
+        weakref.finalize(self, os.close, self.descriptor).atexit = False
+
+    def head(self) -> bytes:
+        """Return what it begins with by now."""
+        return os.pread(self.descriptor, len(_MAGIC), 0)
+
+
+_opened: weakref.WeakValueDictionary[tuple[int, int], _Opened] = weakref.WeakValueDictionary()
+#: Reentrant, because the garbage that is collected meanwhile may be a watched file.
+_opening = forks.LateLock(reentrant=True)
+
+
+def _open(path: Path) -> _Opened:
+    with _opening.here:
+        opened = _opened.get(_identity(path) or _NOWHERE) or _Opened(path)
+        _opened[opened.identity] = opened
+        return opened
+
+
+class Guard:
+    """Looks after one SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._wal = Path(f"{path}-wal")
-        self._descriptor: int | None = None
+        self._watched: _Opened | None = None
         self._last_wal: tuple[int, int] | None = None
 
     def watch(self) -> None:
         """From now on the file that is there now is the right one."""
-        if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        if self._watched is None:
+            self._watched = _open(self.path)
             self._last_wal = _identity(self._wal)
 
     def forget(self) -> None:
-        """Stop watching. Every SQLite connection of this process to the file must be closed."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Stop watching. The SQLite connections of whoever watched by this must be closed."""
+        self._watched = None
 
     def look(self) -> Condition:
         """Say what became of the watched file; all is well while none is watched."""
-        if self._descriptor is None:
+        if self._watched is None:
             return Condition.WELL
         if self._is_another():
             return Condition.REPLACED if self.path.exists() else Condition.GONE
         self._last_wal = _identity(self._wal) or self._last_wal
-        head = os.pread(self._descriptor, len(_MAGIC), 0)
-        return Condition.WELL if head in (_MAGIC, b"") else Condition.DAMAGED
+        return Condition.WELL if self._watched.head() in (_MAGIC, b"") else Condition.DAMAGED
 
     def is_foreign(self) -> bool:
         """Say whether what lies in the file's place is no SQLite file at all."""
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
-            return file.read(len(_MAGIC)) not in (_MAGIC, b"")
+        with contextlib.suppress(FileNotFoundError):
+            return _open(self.path).head() not in (_MAGIC, b"")
         return False
 
     def set_aside(self) -> Path | None:
@@ -122,10 +150,7 @@ class Guard:
 
     def _is_another(self) -> bool:
         """Say whether the file that is there now is not the one that is watched."""
-        if self._descriptor is None:
-            return False
-        ours = os.fstat(self._descriptor)
-        return _identity(self.path) != (ours.st_dev, ours.st_ino)
+        return self._watched is not None and _identity(self.path) != self._watched.identity
 
     def _move(self, target: str) -> Path:
         self.path.rename(target)

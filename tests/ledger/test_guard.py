@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -162,3 +165,39 @@ def test_two_processes_recover_one_ledger(
     assert [e.customer_key for e in ledger.entries()] == ["four", "three", "two", "one"]
     for each in (ledger, other):
         each.close()
+
+
+OPEN_AND_CLOSE = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM partnerstack_entry").fetchall()
+connection.close()
+"""
+
+
+def test_closing_one_ledger_leaves_the_locks_of_another(
+    ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """Two apps of a process may share a file. Without its locks a log that is in use is removed."""
+    ledger.record(conversion("ours"))
+    other = Database(make_url(f"sqlite:///{path}"), embedded=True)
+    Ledger(other, lease=timedelta(minutes=2)).record(conversion("theirs"))
+    other.close()
+    subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, str(path)], check=True)
+    assert Path(f"{path}-wal").exists()
+    ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["ours", "theirs", "after"]
+
+
+def test_a_ledger_that_is_dropped_leaves_no_file_open(path: Path, conversion: Make) -> None:
+    """Each test of an app has one."""
+    ledger = Ledger(
+        Database(make_url(f"sqlite:///{path}"), embedded=True), lease=timedelta(minutes=2)
+    )
+    ledger.record(conversion())
+    del ledger
+    gc.collect()
+    descriptors = Path("/proc/self/fd")
+    opened = [file.resolve() for file in descriptors.iterdir()]
+    assert path not in opened
