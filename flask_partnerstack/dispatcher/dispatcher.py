@@ -104,6 +104,11 @@ class Dispatcher:
         """Whether nothing may be done beside a request, because they share one connection."""
         return self._ledger.is_shared_connection
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether nothing may be sent just now, as in an app with ``TESTING``."""
+        return self._blocked() is not None
+
     def take(self, limit: int) -> list[Job]:
         """Claim up to ``limit`` entries; return a job for each, to be run by anybody.
 
@@ -294,7 +299,7 @@ class Dispatcher:
         if receipt is None:
             return None
         settled = time.monotonic()
-        following = self._judge.accepted(claim, receipt, go_on=go_on() and self._blocked() is None)
+        following = self._judge.accepted(claim, receipt, go_on=go_on() and not self.is_blocked)
         is_late = time.monotonic() - settled > LONGEST_TELLING
         is_ours = following is not None and (not is_late or self._ledger.renew(following))
         return following if is_ours else None

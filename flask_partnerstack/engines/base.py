@@ -29,6 +29,10 @@ class Work(Protocol):
     def in_the_foreground(self) -> bool:
         """Whether nothing may be done beside a request."""
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether nothing may be sent, so that nobody has to look for what is due by itself."""
+
     def take(self, limit: int) -> Sequence[Job]:
         """Claim up to ``limit`` jobs that are due."""
 

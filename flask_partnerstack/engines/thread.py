@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -33,7 +34,7 @@ class ThreadEngine:
 
     Started by the first request or nudge, so always after a fork, and never while an app is
     built. No executor: the interpreter joins an executor's threads at exit, for as long as the
-    API hangs.
+    API hangs. They end with the work that they are for: an app that is dropped leaves none.
 
     :param stop_within: seconds that :meth:`stop` waits for what is claimed.
     :param make_thread: makes one of its threads, as :class:`threading.Thread` does.
@@ -60,7 +61,11 @@ class ThreadEngine:
         stop_at_exit(self)
 
     def wake(self) -> None:
-        """Start the scheduling thread, unless it runs."""
+        """Start the scheduling thread, unless it runs, or nothing may be sent by this app."""
+        if not self._work.is_blocked:
+            self._ensure_started()
+
+    def _ensure_started(self) -> None:
         with self._starting.here:
             if not self.awake:
                 self._start()
@@ -83,7 +88,7 @@ class ThreadEngine:
 
     def nudge(self, _entry_id: int | None = None, /) -> None:
         """Something is due: look at once."""
-        self.wake()
+        self._ensure_started()
         if self._crew is not None:
             self._crew.nudge()
 
@@ -103,10 +108,13 @@ class ThreadEngine:
 
 
 class _Crew:
-    """The threads of one process."""
+    """The threads of one process.
+
+    They hold what they work at only while they do, and end when nobody else holds it any more.
+    """
 
     def __init__(self, work: Work, size: int, poll: float, make_thread: MakeThread) -> None:
-        self._work = work
+        self._work = weakref.ref(work, lambda _gone: self._dismiss())
         self._size = size
         self._poll = poll
         self._make_thread = make_thread
@@ -128,33 +136,34 @@ class _Crew:
 
     def stop(self, within: float) -> None:
         deadline = time.monotonic() + within
-        with self._change:
-            self._stopping = True
-            self._change.notify_all()
+        self._dismiss()
         if self._scheduler is not None:  # it may be handing out the last jobs just now
             self._scheduler.join(max(deadline - time.monotonic(), 0.0))
         with self._change:
             self._change.wait_for(lambda: self._busy == 0, max(deadline - time.monotonic(), 0.0))
-        for _ in range(self._senders):
-            self._jobs.put(None)
+
+    def _dismiss(self) -> None:
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
 
     # --- the scheduler --------------------------------------------------------------------------
 
     def _schedule(self) -> None:
         while self._wait_until_free():
-            try:
-                pause = self._hand_out()
-            except LedgerUnavailable as e:  # its words are all that a person needs, each time
-                log.error(
-                    "The ledger cannot be looked at; trying again in %d s. %s", AFTER_FAILURE, e
-                )
-                pause = AFTER_FAILURE
-            except Exception:  # whatever it is, this thread must live on
-                log.exception(
-                    "The ledger cannot be looked at; trying again in %d s.", AFTER_FAILURE
-                )
-                pause = AFTER_FAILURE
-            self._wait(pause)
+            self._wait(self._look())
+        for _ in range(self._senders):  # behind the last job
+            self._jobs.put(None)
+
+    def _look(self) -> float:
+        """Hand out what is due; return the seconds until the next look."""
+        try:
+            return self._hand_out()
+        except LedgerUnavailable as e:  # its words are all that a person needs, each time
+            log.error("The ledger cannot be looked at; trying again in %d s. %s", AFTER_FAILURE, e)
+        except Exception:  # whatever it is, this thread must live on
+            log.exception("The ledger cannot be looked at; trying again in %d s.", AFTER_FAILURE)
+        return AFTER_FAILURE
 
     def _wait_until_free(self) -> bool:
         with self._change:
@@ -163,13 +172,16 @@ class _Crew:
             return not self._stopping
 
     def _hand_out(self) -> float:
+        work = self._work()
+        if work is None:  # and so they are dismissed
+            return 0.0
         free = self._size - self._busy
-        jobs = self._work.take(free)
+        jobs = work.take(free)
         for job in jobs:
             self._give(job)
         if len(jobs) == free:
             return 0.0
-        due_in = self._work.next_due()
+        due_in = work.next_due()
         return self._poll if due_in is None else min(due_in, self._poll)
 
     def _wait(self, seconds: float) -> None:

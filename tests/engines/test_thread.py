@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -207,6 +208,41 @@ def test_no_thread_to_be_had_is_said_and_raises_nothing(
     assert "nothing is delivered by this process" in caplog.text
 
 
+def test_its_threads_end_with_their_work() -> None:
+    """Whoever drops an app, as each test does, is left with no thread and no file of it."""
+    threads = Noted()
+    finished = threading.Event()
+    engine = ThreadEngine(Work(finished.set), concurrency=1, poll=3600.0, make_thread=threads)
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    del engine
+    gc.collect()
+    for thread in threads.made:
+        thread.join(PATIENCE)
+    assert [thread.is_alive() for thread in threads.made] == [False, False]
+
+
+def test_waking_starts_nothing_where_nothing_may_be_sent(work: Work) -> None:
+    """An app under test has no thread that looks for what others left behind."""
+    work.is_blocked = True
+    threads = Noted()
+    engine = ThreadEngine(work, concurrency=1, make_thread=threads)
+    engine.wake()
+    assert not engine.awake
+    assert not threads.made
+
+
+class Noted:
+    """Threads, and which they are."""
+
+    def __init__(self) -> None:
+        self.made: list[threading.Thread] = []
+
+    def __call__(self, **options: Any) -> threading.Thread:
+        self.made.append(threading.Thread(**options))
+        return self.made[-1]
+
+
 class Scarce:
     """Threads of which so many can be started, and more once there is room."""
 
@@ -262,6 +298,7 @@ class Work:
     def take(self, limit):
         return [self.jobs.pop()] if self.jobs else []
     in_the_foreground = False
+    is_blocked = False
 
     def next_due(self):
         started.set()

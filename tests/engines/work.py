@@ -16,6 +16,7 @@ class Work:
     """
 
     in_the_foreground = False
+    is_blocked = False
 
     def __init__(self, *jobs: Callable[[], object], due_in: float | None = None) -> None:
         self.jobs = list(jobs)
