@@ -45,6 +45,7 @@ log: Final = logging.getLogger("flask_partnerstack")
 
 
 PARKED = "no token"
+_FOR_NOW = "until there is a token: PARTNERSTACK_TOKEN"
 #: The host of a hashed address. No mail can reach it: https://www.rfc-editor.org/rfc/rfc2606
 HASHED_HOST = "hashed.invalid"
 
@@ -187,23 +188,26 @@ def _record(
     _warn_of_email(state, conversion.customer_key)
     veto = state.hooks.veto(conversion, referral)  # of all that there is to judge by
     conversion = discreet(conversion, state.settings)
-    parked = PARKED if state.settings.token is None else None
-    announce = partial(_announce, state, this_app(), parked)
+    blocked = state.dispatcher.blocked_by
+    how: dict[str, Any] = {
+        "reason": veto or blocked or (PARKED if state.settings.token is None else None),
+        "skipped": veto is not None,
+        "parked": blocked is not None,  # at once, so that no other process takes it to be sent
+    }
+    announce = partial(_announce, state, this_app())
     if session is not None:
-        return state.ledger.record_in(
-            session, conversion, reason=veto or parked, skipped=veto is not None, then=announce
-        ).entry
-    recorded = state.ledger.record(conversion, reason=veto or parked, skipped=veto is not None)
+        return state.ledger.record_in(session, conversion, **how, then=announce).entry
+    recorded = state.ledger.record(conversion, **how)
     if recorded.new:
         announce(recorded)
     return recorded.entry
 
 
-def _announce(state: State, app: Flask, parked: str | None, recorded: Recorded) -> None:
+def _announce(state: State, app: Flask, recorded: Recorded) -> None:
     if recorded.entry.status is Status.SKIPPED:
         _announce_skipped(app, recorded.entry)
     else:
-        _announce_pending(state, app, parked, recorded.entry)
+        _announce_pending(state, app, recorded.entry)
 
 
 def _announce_skipped(app: Flask, entry: Entry) -> None:
@@ -218,7 +222,7 @@ def _announce_skipped(app: Flask, entry: Entry) -> None:
     signals.send(signals.conversion_skipped, app, entry=entry, reason=entry.reason)
 
 
-def _announce_pending(state: State, app: Flask, parked: str | None, entry: Entry) -> None:
+def _announce_pending(state: State, app: Flask, entry: Entry) -> None:
     if log.isEnabledFor(logging.INFO):  # a signup waits for what goes into it
         log.info(
             "Recorded entry %s: customer %s, xid %s.",
@@ -227,14 +231,16 @@ def _announce_pending(state: State, app: Flask, parked: str | None, entry: Entry
             entry.xid,
             extra=entry.log_extra,
         )
-    if parked is not None:
-        log.warning(
-            "Entry %s is parked until there is a token: PARTNERSTACK_TOKEN.",
-            entry.id,
-            extra=entry.log_extra,
-        )
+    if entry.reason is not None:
+        _say_parked(entry)
     signals.send(signals.conversion_recorded, app, entry=entry)
-    state.engine.nudge(entry.id)
+    if entry.due_at is not None:
+        state.engine.nudge(entry.id)
+
+
+def _say_parked(entry: Entry) -> None:
+    until = f"not sent: {entry.reason}" if entry.due_at is None else _FOR_NOW
+    log.warning("Entry %s is parked, %s.", entry.id, until, extra=entry.log_extra)
 
 
 def _warn_of_email(state: State, customer_key: str) -> None:

@@ -160,6 +160,19 @@ def test_nothing_leaves_the_machine_while_testing(
     assert "testing" in caplog.text
 
 
+def test_what_a_test_recorded_is_sent_by_nobody_else(
+    make_app: MakeApp, transport: ScriptedTransport, tmp_path: Path
+) -> None:
+    """A worker that polls the same ledger is not under test, and may be there first."""
+    shared = {"LEDGER_URL": f"sqlite:///{tmp_path}/shared.db"}
+    tested, worker = make_app(ENGINE="none", **shared), make_app(ENGINE="none", **shared)
+    get_state(worker).ledger.init()
+    tested.testing = True
+    sign_up(tested)
+    assert get_state(worker).dispatcher.run_pass() == 0
+    assert transport.requests == []
+
+
 def test_the_sandbox_is_spoken_to_while_testing(
     make_app: MakeApp, transport: ScriptedTransport
 ) -> None:

@@ -105,8 +105,13 @@ class Dispatcher:
         return self._ledger.is_shared_connection
 
     @property
+    def blocked_by(self) -> str | None:
+        """Why nothing may be sent just now, as in an app with ``TESTING``."""
+        return self._blocked()
+
+    @property
     def is_blocked(self) -> bool:
-        """Whether nothing may be sent just now, as in an app with ``TESTING``."""
+        """Whether nothing may be sent just now."""
         return self._blocked() is not None
 
     def take(self, limit: int) -> list[Job]:

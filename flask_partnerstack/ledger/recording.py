@@ -51,7 +51,12 @@ class Recording(Clocked):
     """Writes conversions down."""
 
     def record(
-        self, conversion: Conversion, *, reason: str | None = None, skipped: bool = False
+        self,
+        conversion: Conversion,
+        *,
+        reason: str | None = None,
+        skipped: bool = False,
+        parked: bool = False,
     ) -> Recorded:
         """Write ``conversion`` down durably, to be delivered.
 
@@ -60,10 +65,11 @@ class Recording(Clocked):
 
         :param reason: why it will not be delivered just now, when that is known already.
         :param skipped: it is never to be sent, for that reason.
+        :param parked: it is not due until it is requeued, for that reason.
         :raises LedgerUnavailable: when it could not be written.
         """
         now = self._clock()
-        values = new_row(conversion, now, reason, skipped=skipped)
+        values = new_row(conversion, now, reason, skipped=skipped, parked=parked)
         with self._database.write() as conn:
             if conn.dialect.name not in _LOCKING_IN_VAIN:
                 return _insert_or_find(conn, values)
@@ -80,6 +86,7 @@ class Recording(Clocked):
         *,
         reason: str | None = None,
         skipped: bool = False,
+        parked: bool = False,
         then: Callable[[Recorded], object] = lambda _recorded: None,
     ) -> Recorded:
         """Write ``conversion`` down in the caller's transaction: both are committed, or neither.
@@ -94,7 +101,7 @@ class Recording(Clocked):
         caller = self.join(session)
         conn = caller.connection
         self._database.check(conn)
-        values = new_row(conversion, self._clock(), reason, skipped=skipped)
+        values = new_row(conversion, self._clock(), reason, skipped=skipped, parked=parked)
         recorded = _insert_or_find(conn, values)
         if recorded.new:
             caller.when_committed(recorded.entry.id, partial(then, recorded))
@@ -194,7 +201,12 @@ def _locked(conn: Connection, digest: str, *, alone: bool) -> Entry | None:
 
 
 def new_row(
-    conversion: Conversion, now: datetime, reason: str | None, *, skipped: bool = False
+    conversion: Conversion,
+    now: datetime,
+    reason: str | None,
+    *,
+    skipped: bool = False,
+    parked: bool = False,
 ) -> dict[str, Any]:
     """Return the row of an entry as it is recorded."""
     return {
@@ -212,7 +224,7 @@ def new_row(
         "first_attempt_at": None,
         "attempted_at": None,
         "sending_at": None,
-        "due_at": None if skipped else now,
+        "due_at": None if skipped or parked else now,
         "scheduled_at": now,
         "settled_at": now if skipped else None,
         "lease": None,
