@@ -177,7 +177,8 @@ def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> N
         _forbid_sharing(response, headers)
     if memory is not None:
         _set_cookie(state, environ, memory, response)
-        if visit.referral:
+        # One of our cookie's is no capture: another click lost to it.
+        if visit.referral and visit.referral.source != "cookie":
             signals.send(signals.referral_captured, this_app(), referral=visit.referral)
 
 

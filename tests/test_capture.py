@@ -651,10 +651,37 @@ def test_first_click_policy(make_site: Callable[..., Flask], clock: Clock) -> No
     client.get("/", query_string=LANDING)
     client.set_cookie("gsxid", "script1")
     response = client.get("/", query_string="ps_xid=newer1")
-    assert (xid_of(response), kept(response)) == (XID, [])
+    assert (xid_of(response), remembered(response)["x"]) == (XID, [XID])
+    assert (remembered(response)["o"], remembered(response)["j"]) == (["newer1"], ["script1"])
+    assert kept(client.get("/", query_string="ps_xid=newer1")) == []
 
     clock.tick(days=90)
-    assert xid_of(client.get("/", query_string="ps_xid=newer1")) == "newer1"
+    assert xid_of(client.get("/", query_string="ps_xid=newest1")) == "newest1"
+
+
+def test_click_that_lost_to_the_first_stays_lost(
+    make_site: Callable[..., Flask], clock: Clock
+) -> None:
+    """With "first", it does not earn by PartnerStackJS's old copy when the first one expires."""
+    client = make_site(ATTRIBUTION="first").test_client()
+    clicked = remembered(client.get("/", query_string=LANDING))["t"]
+    clock.tick(days=1)
+    response = client.get("/", query_string="ps_xid=newer1")
+    assert (xid_of(response), remembered(response)["t"]) == (XID, clicked)
+
+    client.set_cookie("ps_xid", "newer1")
+    clock.tick(days=94)
+    assert xid_of(client.get("/")) is None
+
+
+def test_click_that_lost_is_no_capture(make_site: Callable[..., Flask]) -> None:
+    """With "first", referral_captured tells of the one that stands, once."""
+    told: list[object] = []
+    client = make_site(ATTRIBUTION="first").test_client()
+    with signals.referral_captured.connected_to(lambda *_, **facts: told.append(facts)):
+        client.get("/", query_string=LANDING)
+        assert kept(client.get("/", query_string="ps_xid=newer1")) != []
+    assert len(told) == 1
 
 
 def test_time_to_come_is_refused(client: FlaskClient, clock: Clock) -> None:
