@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,15 @@ def post(app: Flask, body: str = f"?{LANDING}", **headers: str) -> TestResponse:
     return app.test_client().post(CLICK, data=body, headers=named or SAME)
 
 
+def just(do: Callable[[], object]) -> Callable[[], None]:
+    """Return a hook that does it, and answers nothing."""
+
+    def hook() -> None:
+        do()
+
+    return hook
+
+
 @pytest.mark.parametrize("body", [f"?{LANDING}", LANDING, f"?a=%ff&amp;ps_xid={XID}"])
 def test_click_in_the_body_is_kept(app: Flask, body: str) -> None:
     """The page's query string is read as a landing URL's is, and no cache keeps the answer."""
@@ -272,6 +282,55 @@ def test_long_body_is_refused(app: Flask) -> None:
     """No more is read than a URL can be long."""
     assert post(app, "x" * LONGEST_QUERY).status_code == 204
     assert post(app, "x" * (LONGEST_QUERY + 1)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: request.get_data(),
+        lambda: request.data,
+        lambda: request.form,
+        lambda: request.get_json(force=True, silent=True),
+    ],
+)
+def test_body_that_a_hook_has_read_is_there(app: Flask, read: Callable[[], object]) -> None:
+    """A hook of the app that looks at every body costs no click."""
+    app.before_request(just(read))
+    response = post(app)
+    assert response.status_code == 204
+    assert (kept(response) or "").startswith(f"v=1&x={XID}")
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: request.get_data(cache=False),
+        lambda: request.stream.read(),
+        lambda: request.stream.read(9),
+    ],
+)
+def test_body_that_a_hook_took_away_is_told(
+    app: Flask, take: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A click that is lost is no success: the script says so, and once the log says why."""
+    app.before_request(just(take))
+    for _ in range(2):
+        response = post(app)
+        assert (response.status_code, kept(response)) == (500, None)
+    said = [r.levelname for r in caplog.records if f"POST {CLICK}" in r.getMessage()]
+    assert said == ["ERROR"]
+
+
+def test_body_of_unknown_length_is_read(app: Flask) -> None:
+    """A body in chunks has a click as well, and is bounded all the same."""
+    for body, status in ((LANDING, 204), ("x" * (LONGEST_QUERY + 1), 413)):
+        response = app.test_client().post(
+            CLICK,
+            input_stream=BytesIO(body.encode()),
+            headers=SAME,
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+        assert (response.status_code, bool(kept(response))) == (status, status == 204)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
