@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -200,6 +201,21 @@ def test_without_an_endpoint_there_is_no_script(make_app: MakeApp) -> None:
     assert app.test_client().post(CLICK, data=LANDING, headers=SAME).status_code == 404
 
 
+@pytest.mark.parametrize(("root", "path"), [("/", CLICK), ("/shop", f"/shop{CLICK}")])
+def test_capture_script_outside_a_request(app: Flask, root: str, path: str) -> None:
+    """A page that is rendered ahead of time, to a file or for a cache, has it as well."""
+    app.config["APPLICATION_ROOT"] = root
+    with app.app_context():
+        page = render_template_string("{{ partnerstack_capture() }}")
+    assert options(page)["path"] == path
+
+
+def test_capture_script_knows_a_path_of_all_letters(make_app: MakeApp) -> None:
+    """It is called as a browser calls it, quoted once."""
+    page = rendered(make_app(CAPTURE_PATH="/kliçk/50%"), "{{ partnerstack_capture() }}")
+    assert options(page)["path"] == "/kli%C3%A7k/50%25"
+
+
 # --- the endpoint -------------------------------------------------------------------------------
 
 
@@ -337,6 +353,30 @@ def test_body_of_unknown_length_is_read(app: Flask) -> None:
 def test_only_a_post_is_answered(app: Flask, method: str) -> None:
     """It is one POST and nothing else."""
     assert app.test_client().open(CLICK, method=method, headers=SAME).status_code == 405
+
+
+MATCHING: dict[str, dict[str, Any]] = {
+    "hosts": {"host_matching": True, "static_host": "acme.com"},
+    "subdomains": {"subdomain_matching": True},
+}
+
+
+@pytest.mark.parametrize("server", ["acme.com", "acme.com:8080"])
+@pytest.mark.parametrize("below", ["", "www.", "a.b."])
+@pytest.mark.parametrize("matching", MATCHING)
+def test_click_is_kept_on_every_host(
+    tmp_path: Path, matching: str, below: str, server: str
+) -> None:
+    """Where Flask matches hosts or subdomains, a page calls its own host, and is answered."""
+    app = Flask("app", instance_path=str(tmp_path), **MATCHING[matching])
+    app.config.update(PARTNERSTACK_ENGINE="none", SERVER_NAME=server)
+    PartnerStack(app)
+    host = f"http://{below}{server}"
+    with app.test_request_context("/", base_url=host):
+        page = render_template_string("{{ partnerstack_capture() }}")
+    assert options(page)["path"] == CLICK
+    client = app.test_client()
+    assert kept(client.post(CLICK, base_url=host, data=LANDING, headers=SAME))
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 from typing import Final
 
 from flask import Flask
@@ -35,11 +36,21 @@ def add_endpoint(app: Flask, state: State) -> None:
     path = state.settings.capture_path
     if path is None:
         return
-    app.add_url_rule(path, ENDPOINT, keep_click, methods=["POST"])
+    for where in _everywhere(app):
+        app.add_url_rule(path, ENDPOINT, keep_click, methods=["POST"], **where)
     app.before_request_funcs.setdefault(None, []).insert(0, _exemption(app))
 
 
-def keep_click() -> Response:
+def _everywhere(app: Flask) -> list[dict[str, Any]]:
+    """Return what a rule needs to be found on every host of ``app``."""
+    if app.url_map.host_matching:
+        return [{"host": "<host>"}]
+    if app.subdomain_matching:
+        return [{"subdomain": ""}, {"subdomain": "<subdomain>"}]
+    return [{}]
+
+
+def keep_click(**_host: str) -> Response:
     """Keep the click in the body, which is the page's query string."""
     response = Response(status=204)
     response.headers["Cache-Control"] = "no-store"
