@@ -107,9 +107,17 @@ def keeping(
     return process_response
 
 
-def disabled_hook() -> None:
-    """Run before each request of an app with ``ENABLED=False``."""
-    g.partnerstack = EMPTY
+def ignoring(process: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the app's ``preprocess_request`` for ``ENABLED=False``: nobody was ever referred.
+
+    As :func:`capturing`, so that whatever sees a referral then finds an empty one now.
+    """
+
+    def preprocess_request(*given: Any) -> Any:
+        g.partnerstack = EMPTY
+        return process(*given)
+
+    return preprocess_request
 
 
 def decorate_url(url: str, referral: Referral | None = None) -> str:

@@ -296,6 +296,20 @@ def test_switched_off(make_site: Callable[..., Flask]) -> None:
     assert "Vary" not in response.headers
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_referral_is_there_for_whatever_runs_before_a_view(tmp_path: Path, enabled: bool) -> None:
+    """Hooks that were there before ours, and what looks at a URL's values; switched off as on."""
+    seen: list[object] = []
+    app = Flask("app", instance_path=str(tmp_path))
+    app.config.update(PARTNERSTACK_ENABLED=enabled, PARTNERSTACK_ENGINE="none")
+    app.before_request(lambda: seen.append(g.partnerstack))
+    app.url_value_preprocessor(lambda *_: seen.append(g.partnerstack))
+    PartnerStack(app)
+
+    assert app.test_client().get("/nowhere").status_code == 404
+    assert seen == [EMPTY, EMPTY]
+
+
 def test_outside_a_request_nobody_is_referred(site: Flask) -> None:
     """Outside a request the importable referral is the empty one."""
     assert not current_referral
