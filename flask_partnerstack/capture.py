@@ -220,14 +220,13 @@ _PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 
 def _set_cookie(state: State, environ: Environ, memory: Memory, response: Response) -> None:
     settings = state.settings
-    secure = request.is_secure if settings.cookie_secure is None else settings.cookie_secure
     response.set_cookie(
         settings.cookie_name,
         memory.dumps(),
         max_age=state.attribution.lifetime,
         path=settings.cookie_path,
         domain=_cookie_domain(state, environ),
-        secure=secure,
+        secure=settings.is_cookie_secure(by_https=request.is_secure),
         httponly=True,
         samesite=settings.cookie_samesite,
     )

@@ -25,6 +25,11 @@ PREFIX = "PARTNERSTACK_"
 HASH: Literal["hash"] = "hash"
 #: Cookies that PartnerStack's script writes; ours must not collide with them.
 THEIR_COOKIES = ("ps_xid", "gsxid", "ps_partner_key", "growSumoPartnerKey", "pscd")
+#: How names begin, in lower case, that browsers take of a Secure cookie only; the first of them,
+#: of one that has no domain and the path / besides.
+#: https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-4.1.3
+HOST_NAME = "__host-"
+SECURE_NAMES = (HOST_NAME, "__secure-", "__http-")
 #: No duration is longer; twice of it can still be added to any date of ours.
 LONGEST_DURATION = timedelta(days=36_500)
 #: What one exchange with PartnerStack may take in all.

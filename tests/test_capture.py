@@ -391,6 +391,19 @@ def test_attributes_are_the_apps_to_choose(make_site: Callable[..., Flask]) -> N
     }
 
 
+@pytest.mark.parametrize(
+    "config",
+    [{"COOKIE_SAMESITE": "None"}, {"COOKIE_NAME": "__Host-ref"}, {"COOKIE_NAME": "__Secure-ref"}],
+)
+def test_secure_where_browsers_ask_for_it(
+    make_site: Callable[..., Flask], config: dict[str, str]
+) -> None:
+    """A cookie that browsers take as Secure only is that, also behind a proxy that ends TLS."""
+    response = make_site(**config).test_client().get("/", query_string=LANDING)
+
+    assert "; Secure" in response.headers["Set-Cookie"]
+
+
 def test_insecure_can_be_chosen(make_site: Callable[..., Flask]) -> None:
     """COOKIE_SECURE=False keeps the cookie readable by http."""
     client = make_site(COOKIE_SECURE=False).test_client()
