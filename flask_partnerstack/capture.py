@@ -107,9 +107,17 @@ def keeping(
     return process_response
 
 
-def disabled_hook() -> None:
-    """Run before each request of an app with ``ENABLED=False``."""
-    g.partnerstack = EMPTY
+def ignoring(process: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the app's ``preprocess_request`` for ``ENABLED=False``: nobody was ever referred.
+
+    As :func:`capturing`, so that whatever sees a referral then finds an empty one now.
+    """
+
+    def preprocess_request(*given: Any) -> Any:
+        g.partnerstack = EMPTY
+        return process(*given)
+
+    return preprocess_request
 
 
 def decorate_url(url: str, referral: Referral | None = None) -> str:
@@ -177,7 +185,8 @@ def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> N
         _forbid_sharing(response, headers)
     if memory is not None:
         _set_cookie(state, environ, memory, response)
-        if visit.referral:
+        # One of our cookie's is no capture: another click lost to it.
+        if visit.referral and visit.referral.source != "cookie":
             signals.send(signals.referral_captured, this_app(), referral=visit.referral)
 
 
@@ -211,14 +220,13 @@ _PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 
 def _set_cookie(state: State, environ: Environ, memory: Memory, response: Response) -> None:
     settings = state.settings
-    secure = request.is_secure if settings.cookie_secure is None else settings.cookie_secure
     response.set_cookie(
         settings.cookie_name,
         memory.dumps(),
         max_age=state.attribution.lifetime,
         path=settings.cookie_path,
         domain=_cookie_domain(state, environ),
-        secure=secure,
+        secure=settings.is_cookie_secure(by_https=request.is_secure),
         httponly=True,
         samesite=settings.cookie_samesite,
     )

@@ -185,11 +185,13 @@ def _hook(app: Flask, state: State) -> None:
         partnerstack_capture=snippet.partnerstack_capture,
     )
     app.jinja_env.filters["decorate_url"] = capture.decorate_url
-    if not state.settings.enabled:
-        app.before_request(capture.disabled_hook)
-        return
-    snippet.add_endpoint(app, state)
-    _wrap(app)
+    if state.settings.enabled:
+        snippet.add_endpoint(app, state)
+        _wrap(app)
+    else:
+        app.preprocess_request = capture.ignoring(  # type: ignore[method-assign]
+            app.preprocess_request
+        )
 
 
 def _wrap(app: Flask) -> None:

@@ -51,11 +51,12 @@ def register_metrics(app: Flask, registry: CollectorRegistry = REGISTRY) -> Part
 
     :param registry: default: prometheus_client's own.
     :raises NotInitialized: the app was not given to ``init_app`` before.
-    :raises ValueError: the registry has these metrics already, of another app perhaps.
+    :raises ValueError: the registry has these metrics already, of another app perhaps: with the
+        way out.
     """
     get_state(app)
     collector = PartnerStackCollector(app)
-    registry.register(collector)
+    _register(collector, registry)
     captures = CounterMetric(
         "partnerstack_captures",
         "Referrals noticed and kept, by this process since it started",
@@ -67,6 +68,17 @@ def register_metrics(app: Flask, registry: CollectorRegistry = REGISTRY) -> Part
 
     signals.referral_captured.connect(count, sender=app, weak=False)
     return collector
+
+
+def _register(collector: PartnerStackCollector, registry: CollectorRegistry) -> None:
+    try:
+        registry.register(collector)
+    except ValueError as e:
+        raise ValueError(
+            "This registry has the metrics of an app already, and a factory makes several apps, "
+            "in tests for one. Give each a registry of its own, register_metrics(app, "
+            f"registry=CollectorRegistry()), and serve that one. {e}"
+        ) from e
 
 
 class PartnerStackCollector:

@@ -103,7 +103,8 @@ class Settings:
     cookie_secure: bool | None = _key(
         None,
         values.optional_switch,
-        "The cookie's Secure attribute. None: as the request came, by https or not.",
+        "The cookie's Secure attribute. None: as the request came, by https or not; always where "
+        "SameSite=None or a name like __Host-… asks for it.",
     )
     xid_params: tuple[str, ...] = _key(
         ("ps_xid", "gsxid"), values.names, "Query parameters that carry the click ID, best first."
@@ -172,12 +173,23 @@ class Settings:
         }
         settings = cls(**given)
         settings._check_together()
+        settings._check_cookie(config)
         return settings
 
     @property
     def verifies(self) -> bool:
         """Whether conversions are looked up after delivery: both keys of the pair are set."""
         return self.public_key is not None and self.secret_key is not None
+
+    def is_cookie_secure(self, *, by_https: bool) -> bool:
+        """Say whether our cookie is ``Secure``.
+
+        :param by_https: whether the request came so, as far as the app knows: TLS may have ended
+            at a proxy that does not say it.
+        """
+        if self.cookie_secure is not None:
+            return self.cookie_secure
+        return by_https or self._needs_secure() is not None
 
     def _check_together(self) -> None:
         if self.public_key is None and self.secret_key is not None:
@@ -192,10 +204,43 @@ class Settings:
                 PREFIX,
                 PREFIX,
             )
-        if self.cookie_samesite == "None" and self.cookie_secure is False:
+
+    def _needs_secure(self) -> str | None:
+        """Return the key and the value for which browsers take our cookie as ``Secure`` only."""
+        if self.cookie_samesite == "None":
+            return f"{PREFIX}COOKIE_SAMESITE='None'"
+        if self.cookie_name.lower().startswith(values.SECURE_NAMES):
+            return f"{PREFIX}COOKIE_NAME={self.cookie_name!r}"
+        return None
+
+    def _check_cookie(self, config: Mapping[str, Any]) -> None:
+        why = self._needs_secure()
+        if why is not None and self.cookie_secure is False:
             raise ConfigurationError(
-                f"{PREFIX}COOKIE_SECURE",
-                f"{PREFIX}COOKIE_SAMESITE='None' needs a Secure cookie; browsers refuse it else.",
+                f"{PREFIX}COOKIE_SECURE", f"{why} needs a Secure cookie; browsers refuse it else."
+            )
+        if self.cookie_name.lower().startswith(values.HOST_NAME):
+            _refuse_elsewhere("COOKIE_DOMAIN", self.cookie_domain is not None)
+            _refuse_elsewhere("COOKIE_PATH", self.cookie_path != "/")
+        _refuse_taken(self.cookie_name, config)
+
+
+def _refuse_elsewhere(key: str, is_set: bool) -> None:
+    if is_set:
+        raise ConfigurationError(
+            PREFIX + key,
+            f"with a {PREFIX}COOKIE_NAME that begins with __Host- browsers take a cookie for one "
+            "host and the path / only: leave this key out, or let the name begin with __Secure-.",
+        )
+
+
+def _refuse_taken(name: str, config: Mapping[str, Any]) -> None:
+    for key in ("SESSION_COOKIE_NAME", "REMEMBER_COOKIE_NAME"):  # Flask's, Flask-Login's
+        if config.get(key) == name:
+            raise ConfigurationError(
+                f"{PREFIX}COOKIE_NAME",
+                f"{name} is the app's own cookie ({key}), which ours would replace; pick another "
+                "name.",
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -25,8 +26,15 @@ PREFIX = "PARTNERSTACK_"
 HASH: Literal["hash"] = "hash"
 #: Cookies that PartnerStack's script writes; ours must not collide with them.
 THEIR_COOKIES = ("ps_xid", "gsxid", "ps_partner_key", "growSumoPartnerKey", "pscd")
+#: How names begin, in lower case, that browsers take of a Secure cookie only; the first of them,
+#: of one that has no domain and the path / besides.
+#: https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-4.1.3
+HOST_NAME = "__host-"
+SECURE_NAMES = (HOST_NAME, "__secure-", "__http-")
 #: No duration is longer; twice of it can still be added to any date of ours.
 LONGEST_DURATION = timedelta(days=36_500)
+#: A number that is not told in errors, because it may be a credential; no value is meant so high.
+LONG_NUMBER = 10**9
 #: What one exchange with PartnerStack may take in all.
 DEADLINE = timedelta(seconds=30)
 #: A lease is at least four times the deadline, so that it never runs out under a living send.
@@ -53,8 +61,30 @@ def text(key: str, value: Any) -> str:
     """Take printable text, without the white space around it."""
     given = value.strip() if isinstance(value, str) else ""  # a secret's file ends with a newline
     if not given or not given.isprintable():
-        raise ConfigurationError(key, f"expected printable text, got {_named(value)}.")
+        raise ConfigurationError(
+            key, f"expected printable text, got {_kind(value)}.{_quotes(key, value)}"
+        )
     return given
+
+
+def _kind(value: Any) -> str:
+    # Not the value: most texts that are read here are secrets, and some have figures only.
+    if isinstance(value, str):
+        return _named(value)
+    return "a number" if _is_number(value) else f"a {type(value).__name__}"
+
+
+def _quotes(key: str, value: Any) -> str:
+    if not isinstance(value, (int, float)):
+        return ""
+    return (
+        " Put it in quotes; in the environment, which Flask reads as JSON, in two pairs of them: "
+        f"FLASK_{key}='\"…\"'."
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def token(key: str, value: Any) -> str | None:
@@ -169,11 +199,9 @@ def choice(*choices: str) -> Parser:
 def _duration(key: str, value: Any, unit: str) -> timedelta:
     if isinstance(value, str):
         value = _number(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
+    if _is_number(value):
+        with suppress(OverflowError, ValueError):  # what it is too long for is refused below
             value = timedelta(**{unit: value})
-        except (OverflowError, ValueError) as e:
-            raise ConfigurationError(key, f"expected a timedelta or {unit}: {e}.") from e
     if not isinstance(value, timedelta) or not timedelta(0) < value <= LONGEST_DURATION:
         raise ConfigurationError(
             key,
@@ -214,9 +242,7 @@ def timeout(key: str, value: Any) -> tuple[float, float]:
     parts = value.split(",") if isinstance(value, str) else value
     pair = parts if isinstance(parts, (tuple, list)) else [parts]
     numbers = [_number(part) for part in pair] * (2 if len(pair) == 1 else 1)
-    if len(numbers) != 2 or not all(
-        isinstance(n, (int, float)) and not isinstance(n, bool) and 0 < n <= 30 for n in numbers
-    ):
+    if len(numbers) != 2 or not all(_is_number(n) and 0 < n <= 30 for n in numbers):
         raise ConfigurationError(
             key,
             f"expected (connect, read) in seconds, each above 0, at most 30, got {_named(value)}.",
@@ -235,7 +261,7 @@ def whole(low: int, high: int) -> Parser:
     """Return what takes a whole number within bounds."""
 
     def parse(key: str, value: Any) -> int:
-        number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+        number = _whole_number(value)
         if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
             raise ConfigurationError(
                 key, f"expected a whole number from {low} to {high}, got {_named(value)}."
@@ -243,6 +269,15 @@ def whole(low: int, high: int) -> Parser:
         return number
 
     return parse
+
+
+def _whole_number(value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip().isdecimal():
+        return value
+    try:
+        return int(value)
+    except ValueError:  # more figures than Python reads
+        return value
 
 
 def names(key: str, value: Any) -> tuple[str, ...]:
@@ -310,7 +345,7 @@ def status_policy(key: str, value: Any) -> Mapping[int, str]:
     policy: dict[int, str] = {}
     for given, verdict in value.items():
         # JSON, which the environment is read as, has no other keys than texts.
-        status = int(given) if isinstance(given, str) and given.isdecimal() else given
+        status = _whole_number(given)
         if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
             raise ConfigurationError(
                 key, f"expected HTTP statuses, 200 to 599, as keys, got {_named(given)}."
@@ -320,11 +355,13 @@ def status_policy(key: str, value: Any) -> Mapping[int, str]:
 
 
 def _named(value: Any) -> str:
-    # A mistaken value may be a secret that was put under the wrong key: only numbers, types, and
-    # words that have no figures or signs in them are shown.
+    # A mistaken value may be a secret that was put under the wrong key: only short numbers, types,
+    # and words that have no figures or signs in them are shown.
     if isinstance(value, str):
         is_word = len(value) <= 24 and value.replace(" ", "").isalpha()
         return repr(value) if is_word or not value else f"a text of {len(value)} characters"
+    if _is_number(value) and abs(value) >= LONG_NUMBER:
+        return "a long number"
     if isinstance(value, (int, float, bool, timedelta)) or value is None:
         return repr(value)
     return f"a {type(value).__name__}"

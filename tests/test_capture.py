@@ -296,6 +296,20 @@ def test_switched_off(make_site: Callable[..., Flask]) -> None:
     assert "Vary" not in response.headers
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_referral_is_there_for_whatever_runs_before_a_view(tmp_path: Path, enabled: bool) -> None:
+    """Hooks that were there before ours, and what looks at a URL's values; switched off as on."""
+    seen: list[object] = []
+    app = Flask("app", instance_path=str(tmp_path))
+    app.config.update(PARTNERSTACK_ENABLED=enabled, PARTNERSTACK_ENGINE="none")
+    app.before_request(lambda: seen.append(g.partnerstack))
+    app.url_value_preprocessor(lambda *_: seen.append(g.partnerstack))
+    PartnerStack(app)
+
+    assert app.test_client().get("/nowhere").status_code == 404
+    assert seen == [EMPTY, EMPTY]
+
+
 def test_outside_a_request_nobody_is_referred(site: Flask) -> None:
     """Outside a request the importable referral is the empty one."""
     assert not current_referral
@@ -375,6 +389,19 @@ def test_attributes_are_the_apps_to_choose(make_site: Callable[..., Flask]) -> N
         "Secure",
         f"Max-Age={60 * 86_400}",
     }
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"COOKIE_SAMESITE": "None"}, {"COOKIE_NAME": "__Host-ref"}, {"COOKIE_NAME": "__Secure-ref"}],
+)
+def test_secure_where_browsers_ask_for_it(
+    make_site: Callable[..., Flask], config: dict[str, str]
+) -> None:
+    """A cookie that browsers take as Secure only is that, also behind a proxy that ends TLS."""
+    response = make_site(**config).test_client().get("/", query_string=LANDING)
+
+    assert "; Secure" in response.headers["Set-Cookie"]
 
 
 def test_insecure_can_be_chosen(make_site: Callable[..., Flask]) -> None:
@@ -651,10 +678,37 @@ def test_first_click_policy(make_site: Callable[..., Flask], clock: Clock) -> No
     client.get("/", query_string=LANDING)
     client.set_cookie("gsxid", "script1")
     response = client.get("/", query_string="ps_xid=newer1")
-    assert (xid_of(response), kept(response)) == (XID, [])
+    assert (xid_of(response), remembered(response)["x"]) == (XID, [XID])
+    assert (remembered(response)["o"], remembered(response)["j"]) == (["newer1"], ["script1"])
+    assert kept(client.get("/", query_string="ps_xid=newer1")) == []
 
     clock.tick(days=90)
-    assert xid_of(client.get("/", query_string="ps_xid=newer1")) == "newer1"
+    assert xid_of(client.get("/", query_string="ps_xid=newest1")) == "newest1"
+
+
+def test_click_that_lost_to_the_first_stays_lost(
+    make_site: Callable[..., Flask], clock: Clock
+) -> None:
+    """With "first", it does not earn by PartnerStackJS's old copy when the first one expires."""
+    client = make_site(ATTRIBUTION="first").test_client()
+    clicked = remembered(client.get("/", query_string=LANDING))["t"]
+    clock.tick(days=1)
+    response = client.get("/", query_string="ps_xid=newer1")
+    assert (xid_of(response), remembered(response)["t"]) == (XID, clicked)
+
+    client.set_cookie("ps_xid", "newer1")
+    clock.tick(days=94)
+    assert xid_of(client.get("/")) is None
+
+
+def test_click_that_lost_is_no_capture(make_site: Callable[..., Flask]) -> None:
+    """With "first", referral_captured tells of the one that stands, once."""
+    told: list[object] = []
+    client = make_site(ATTRIBUTION="first").test_client()
+    with signals.referral_captured.connected_to(lambda *_, **facts: told.append(facts)):
+        client.get("/", query_string=LANDING)
+        assert kept(client.get("/", query_string="ps_xid=newer1")) != []
+    assert len(told) == 1
 
 
 def test_time_to_come_is_refused(client: FlaskClient, clock: Clock) -> None:

@@ -13,6 +13,7 @@ import pytest
 from flask import Blueprint
 from flask import Flask
 from flask import redirect
+from flask import request
 from flask.testing import FlaskClient
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.test import TestResponse
@@ -21,6 +22,7 @@ from benchmarks.ledger import VIEWS
 from benchmarks.ledger import fill
 from benchmarks.ledger import make_app
 from flask_partnerstack import PartnerStack
+from flask_partnerstack import Referral
 from flask_partnerstack import Status
 from flask_partnerstack import signals
 from flask_partnerstack import track_conversion
@@ -258,6 +260,25 @@ def test_an_entry_that_is_not_there_is_a_404(operator: Operator) -> None:
     assert "There is no such entry" in response.text
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 10**200])
+def test_what_is_no_entry_is_a_404(operator: Operator, number: int) -> None:
+    """A number that no entry can have is one that none has."""
+    response = operator.client.get(f"/ps/entry/{number}")
+    assert response.status_code == 404
+    assert "There is no such entry" in response.text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("q=%00", 2), ("q=ac%00me", 1), ("partner=%00", 2), ("partner=a%00nn", 1), ("q=%00globex", 1)],
+)
+def test_null_is_no_letter(operator: Operator, query: str, found: int) -> None:
+    """No name has one, and PostgreSQL takes none: it is dropped from what is searched."""
+    operator.record("acme", referral=Referral("click1", "ann"), xid=None)
+    operator.record("globex")
+    assert operator.get(f"/?{query}").count("/ps/entry/") == found
+
+
 def test_no_secret_is_on_any_page(make_app: Callable[..., Flask]) -> None:
     """Neither the token nor the key pair."""
     app = make_app(TOKEN="s3cr3t", PUBLIC_KEY="pk_s3cr3t", SECRET_KEY="sk_s3cr3t")
@@ -484,6 +505,51 @@ def test_no_template_has_inline_code(app: Flask) -> None:
     package = Path(__file__).parent.parent / "flask_partnerstack" / "dashboard"
     for template in package.rglob("*.html"):
         assert not re.search(r"\sstyle=|\son\w+=|<style|<script>", template.read_text())
+
+
+@pytest.fixture
+def team_app(make_app: Callable[..., Flask]) -> Flask:
+    """An app whose page's prefix has a variable, which the permission sees."""
+    app = make_app()
+    page = PartnerStack().dashboard(permission=lambda: (request.view_args or {})["team"] != "b")
+    app.register_blueprint(page, url_prefix="/<team>/ps")
+    return app
+
+
+def test_a_prefix_with_a_variable(team_app: Flask) -> None:
+    """The page is there for each value, and all that it links to has the same one."""
+    operator = Operator(team_app)
+    entry = operator.bury("acme")
+    for path in ("/", "/chart", f"/entry/{entry.id}"):
+        page = operator.client.get(f"/a/ps{path}")
+        links = set(re.findall(r'(?:href|src|action|data-source)="(/[^"]*)"', page.text))
+        assert page.status_code == 200
+        assert {link.startswith("/a/ps/") for link in links} == {True}
+    with operator.client.get("/a/ps/static/dashboard.js") as asset:
+        assert asset.status_code == 200
+
+
+def test_permission_sees_the_prefix(team_app: Flask) -> None:
+    """Who may see one team's page may be another than who may see the next one's."""
+    client = team_app.test_client()
+    assert [client.get(f"/{team}/ps/").status_code for team in "abc"] == [200, 403, 200]
+    assert "/b/ps/static/dashboard.css" in client.get("/b/ps/").text
+
+
+def test_an_order_below_a_prefix_with_a_variable(team_app: Flask) -> None:
+    """It is taken, and leads back to the same page; the secret is that one's alone."""
+    operator = Operator(team_app)
+    entry = operator.bury("acme")
+    shown = operator.client.get(f"/a/ps/entry/{entry.id}")
+    assert "Path=/a/ps/" in shown.headers["Set-Cookie"]
+    found = re.search(r'name="partnerstack_token" value="([^"]+)"', shown.text)
+    assert found
+    answer = operator.client.post(
+        f"/a/ps/entry/{entry.id}/requeue",
+        data={"partnerstack_token": found[1]},
+        headers={"Sec-Fetch-Site": "same-origin"},
+    )
+    assert answer.location == f"/a/ps/entry/{entry.id}?done=requeued"
 
 
 def test_two_pages_in_one_app(make_app: Callable[..., Flask]) -> None:

@@ -256,6 +256,16 @@ def test_a_ledger_file_that_cannot_be_written_stops_the_start(tmp_path: Path) ->
         PartnerStack(Flask("app", instance_path=str(tmp_path)))
 
 
+def test_a_folder_as_the_ledger_is_called_one(make_app: MakeApp, tmp_path: Path) -> None:
+    """A LEDGER_URL that names a folder is told so, with a file in it; its parent is not blamed."""
+    with pytest.raises(ConfigurationError) as caught:
+        make_app(LEDGER_URL=f"sqlite:///{tmp_path}")
+    assert caught.value.expected.startswith(
+        f"the ledger's file {tmp_path} cannot be written: it is"
+    )
+    assert f"sqlite:///{tmp_path}/partnerstack.db" in caught.value.expected
+
+
 def test_the_start_says_where_the_ledger_lies(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -130,6 +130,16 @@ def test_registering_opens_no_ledger(app: Flask, registry: CollectorRegistry) ->
         register_metrics(app, registry)
 
 
+def test_a_second_app_is_shown_the_way_out(
+    make_app: Callable[..., Flask], registry: CollectorRegistry
+) -> None:
+    """A factory that makes two apps needs two registries, and is told how to give them."""
+    second = make_app()
+    with pytest.raises(ValueError, match=r"registry=CollectorRegistry\(\)"):
+        register_metrics(second, registry)
+    register_metrics(second, registry=CollectorRegistry())
+
+
 def test_an_app_without_the_extension_is_diagnosed() -> None:
     """The order matters, and is said."""
     with pytest.raises(NotInitialized, match="init_app"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -199,6 +201,21 @@ def test_without_an_endpoint_there_is_no_script(make_app: MakeApp) -> None:
     assert app.test_client().post(CLICK, data=LANDING, headers=SAME).status_code == 404
 
 
+@pytest.mark.parametrize(("root", "path"), [("/", CLICK), ("/shop", f"/shop{CLICK}")])
+def test_capture_script_outside_a_request(app: Flask, root: str, path: str) -> None:
+    """A page that is rendered ahead of time, to a file or for a cache, has it as well."""
+    app.config["APPLICATION_ROOT"] = root
+    with app.app_context():
+        page = render_template_string("{{ partnerstack_capture() }}")
+    assert options(page)["path"] == path
+
+
+def test_capture_script_knows_a_path_of_all_letters(make_app: MakeApp) -> None:
+    """It is called as a browser calls it, quoted once."""
+    page = rendered(make_app(CAPTURE_PATH="/kliçk/50%"), "{{ partnerstack_capture() }}")
+    assert options(page)["path"] == "/kli%C3%A7k/50%25"
+
+
 # --- the endpoint -------------------------------------------------------------------------------
 
 
@@ -210,6 +227,15 @@ def kept(response: TestResponse) -> str | None:
 def post(app: Flask, body: str = f"?{LANDING}", **headers: str) -> TestResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return app.test_client().post(CLICK, data=body, headers=named or SAME)
+
+
+def just(do: Callable[[], object]) -> Callable[[], None]:
+    """Return a hook that does it, and answers nothing."""
+
+    def hook() -> None:
+        do()
+
+    return hook
 
 
 @pytest.mark.parametrize("body", [f"?{LANDING}", LANDING, f"?a=%ff&amp;ps_xid={XID}"])
@@ -274,10 +300,83 @@ def test_long_body_is_refused(app: Flask) -> None:
     assert post(app, "x" * (LONGEST_QUERY + 1)).status_code == 413
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: request.get_data(),
+        lambda: request.data,
+        lambda: request.form,
+        lambda: request.get_json(force=True, silent=True),
+    ],
+)
+def test_body_that_a_hook_has_read_is_there(app: Flask, read: Callable[[], object]) -> None:
+    """A hook of the app that looks at every body costs no click."""
+    app.before_request(just(read))
+    response = post(app)
+    assert response.status_code == 204
+    assert (kept(response) or "").startswith(f"v=1&x={XID}")
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: request.get_data(cache=False),
+        lambda: request.stream.read(),
+        lambda: request.stream.read(9),
+    ],
+)
+def test_body_that_a_hook_took_away_is_told(
+    app: Flask, take: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A click that is lost is no success: the script says so, and once the log says why."""
+    app.before_request(just(take))
+    for _ in range(2):
+        response = post(app)
+        assert (response.status_code, kept(response)) == (500, None)
+    said = [r.levelname for r in caplog.records if f"POST {CLICK}" in r.getMessage()]
+    assert said == ["ERROR"]
+
+
+def test_body_of_unknown_length_is_read(app: Flask) -> None:
+    """A body in chunks has a click as well, and is bounded all the same."""
+    for body, status in ((LANDING, 204), ("x" * (LONGEST_QUERY + 1), 413)):
+        response = app.test_client().post(
+            CLICK,
+            input_stream=BytesIO(body.encode()),
+            headers=SAME,
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+        assert (response.status_code, bool(kept(response))) == (status, status == 204)
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_only_a_post_is_answered(app: Flask, method: str) -> None:
     """It is one POST and nothing else."""
     assert app.test_client().open(CLICK, method=method, headers=SAME).status_code == 405
+
+
+MATCHING: dict[str, dict[str, Any]] = {
+    "hosts": {"host_matching": True, "static_host": "acme.com"},
+    "subdomains": {"subdomain_matching": True},
+}
+
+
+@pytest.mark.parametrize("server", ["acme.com", "acme.com:8080"])
+@pytest.mark.parametrize("below", ["", "www.", "a.b."])
+@pytest.mark.parametrize("matching", MATCHING)
+def test_click_is_kept_on_every_host(
+    tmp_path: Path, matching: str, below: str, server: str
+) -> None:
+    """Where Flask matches hosts or subdomains, a page calls its own host, and is answered."""
+    app = Flask("app", instance_path=str(tmp_path), **MATCHING[matching])
+    app.config.update(PARTNERSTACK_ENGINE="none", SERVER_NAME=server)
+    PartnerStack(app)
+    host = f"http://{below}{server}"
+    with app.test_request_context("/", base_url=host):
+        page = render_template_string("{{ partnerstack_capture() }}")
+    assert options(page)["path"] == CLICK
+    client = app.test_client()
+    assert kept(client.post(CLICK, base_url=host, data=LANDING, headers=SAME))
 
 
 @pytest.mark.parametrize("first", [True, False])

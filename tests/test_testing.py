@@ -345,6 +345,14 @@ def test_any_client_can_arrive(app: Flask) -> None:
             arrive(client, rehearsal.partnerstack, "bob", "pricing")
 
 
+def test_nobody_has_no_link(partnerstack_client: ReferredClient) -> None:
+    """A partner has a name, and what leads nowhere is no partner's link."""
+    with pytest.raises(ValueError, match=r"partner: expected a partner's key, like 'ann', got ''"):
+        partnerstack_client.arrive("")
+    with pytest.raises(ValueError, match="not found"):
+        partnerstack_client.partnerstack.follow("http://localhost/nowhere")
+
+
 def test_the_apps_own_client_class_is_kept(app: Flask) -> None:
     """A client class that logs in, say, still does."""
 

@@ -29,6 +29,7 @@ from ..ledger import Entry
 from ..ledger import Status
 from ..ledger import is_erased
 from . import guard
+from . import prefix
 from . import said
 
 NAME = "partnerstack_dashboard"
@@ -37,6 +38,8 @@ PER_PAGE = 50
 PERIODS = (7, 30, 90)
 USUAL_PERIOD = 30
 MOST_PARTNERS = 10
+#: No database counts its rows higher, or takes a higher number to look one up.
+HIGHEST_ID = 2**63 - 1
 
 
 def make_dashboard(permission: object = None) -> Blueprint:
@@ -48,6 +51,7 @@ def make_dashboard(permission: object = None) -> Blueprint:
     blueprint = Blueprint(NAME, __name__, template_folder="templates", static_folder="static")
     blueprint.before_request(lambda: guard.ask_permission(asked))
     blueprint.before_request(guard.refuse_foreign_orders)
+    prefix.follow(blueprint)
     blueprint.after_request(_seal)
     blueprint.register_error_handler(HTTPException, _say_refusal)
     blueprint.register_error_handler(LedgerUnavailable, _say_trouble)
@@ -90,7 +94,8 @@ def home() -> str:
 
 
 def _wanted() -> tuple[Status | None, str | None, str]:
-    told = request.args
+    # A name has no NUL, and PostgreSQL takes none.
+    told = {name: value.replace("\0", "") for name, value in request.args.items()}
     known = {status.value: status for status in Status}
     if told.get("status") and told["status"] not in known:
         abort(400, f"status: expected one of {', '.join(known)}.")
@@ -128,6 +133,8 @@ def show_entry(entry_id: int) -> str:
 
 def _find(entry_id: int) -> Entry:
     try:
+        if entry_id > HIGHEST_ID:
+            raise EntryNotFound(str(entry_id))
         return get_state().ledger.find(entry_id)
     except EntryNotFound:
         abort(404, "There is no such entry.")

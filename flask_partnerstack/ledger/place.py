@@ -69,7 +69,7 @@ class Place:
     def make_writable(self) -> None:
         """Make the file's folder, and try to write there. Opens no database.
 
-        :raises ConfigurationError: naming the folder and the way out.
+        :raises ConfigurationError: naming the folder, or the file, and the way out.
         """
         if self.path is None:
             return
@@ -79,6 +79,13 @@ class Place:
             with tempfile.TemporaryFile(dir=self.path.parent):
                 pass
             _check_writable(self.path)
+        except IsADirectoryError as e:
+            raise ConfigurationError(
+                LEDGER_URL,
+                f"the ledger's file {self.path} cannot be written: it is a folder. Set this key to "
+                f"a file in it, for instance sqlite:///{self.path / FILE_NAME}, or move the folder "
+                "away.",
+            ) from e
         except OSError as e:
             raise ConfigurationError(
                 LEDGER_URL,

@@ -43,14 +43,14 @@ class Attribution:
 
         The order: a click in the URL, a PartnerStackJS cookie that changed since we last looked
         (its script saw a click on a cached page that we did not), the one that we remember, the
-        redirector's. With ``"first"`` an unexpired click of ours wins over all. A click that we
-        have seen is never new: the Back button reloads old landing URLs, and PartnerStackJS
-        renews its cookie for as long as it is fed.
+        redirector's. With ``"first"`` an unexpired click of ours wins over all, and those that
+        lose to it are remembered as old. A click that we have seen is never new: the Back button
+        reloads old landing URLs, and PartnerStackJS renews its cookie for as long as it is fed.
         """
         kept = self._kept(clicks.memories, now)
-        if kept and self.policy == "first":
-            return kept, None
         fresh = _fresh(clicks, kept)
+        if kept and self.policy == "first":
+            return kept, None if fresh is None else _remember(kept, clicks, loser=fresh)
         if fresh is None:
             return kept or _unconvertible(clicks), self._to_renew(clicks, now)
         referral = Referral(fresh.xid, fresh.partner_key, now, fresh.sub_ids, fresh.source)
@@ -106,17 +106,18 @@ def _unconvertible(clicks: Clicks) -> Referral:
     return EMPTY
 
 
-def _remember(referral: Referral, clicks: Clicks) -> Memory:
+def _remember(referral: Referral, clicks: Clicks, loser: Referral = EMPTY) -> Memory:
     xids = [script.xid for script in clicks.scripts]
     script_xid = xids[0] if xids else None
     # What the script's other copies say was seen, too: none of them is a change next time.
-    return Memory(referral, script_xid, _superseded(referral, xids[1:], clicks.memories))
+    others = [xid for xid in (loser.xid, *xids[1:]) if xid != script_xid]
+    return Memory(referral, script_xid, _superseded(referral, others, clicks.memories))
 
 
 def _superseded(
-    referral: Referral, copies: list[str | None], memories: tuple[Memory, ...]
+    referral: Referral, others: list[str | None], memories: tuple[Memory, ...]
 ) -> tuple[str, ...]:
-    earlier = dict.fromkeys(copies)
+    earlier = dict.fromkeys(others)
     for memory in sorted(memories, key=lambda memory: _time_of(memory.referral), reverse=True):
         earlier.update(dict.fromkeys((memory.referral.xid, memory.script_xid, *memory.superseded)))
     return tuple(xid for xid in earlier if xid is not None and xid != referral.xid)[

@@ -47,7 +47,10 @@ class AskedSandbox(ABC):
         :param landing: where it leads, if not where the settings say.
         :param version: 2, or 1 for links of the old kind.
         :param parameters: what the partner appended, ``sid`` for example.
+        :raises ValueError: nobody has that partner key.
         """
+        if not partner:
+            raise ValueError(f"partner: expected a partner's key, like 'ann', got {partner!r}")
         query = {"v": str(version), **({"to": landing} if landing else {}), **parameters}
         return f"{self.url}/l/{quote(partner, safe='')}?{urlencode(query)}"
 

@@ -47,7 +47,9 @@ CONTENT_SECURITY_POLICY = (
 @blueprint.get("/")
 def show() -> Response:
     """Show what came in, newest first."""
-    response = make_response(render_template("flask_partnerstack_sandbox/page.html", **_facts()))
+    page = render_template("flask_partnerstack_sandbox/page.html", **_facts())
+    # JSON can say a lone surrogate, which UTF-8 has no bytes for.
+    response = make_response(page.encode("utf-8", "backslashreplace"))
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     # Not no-referrer: a browser would then send "Origin: null" with our own forms.
     response.headers["Referrer-Policy"] = "same-origin"

@@ -6,18 +6,24 @@ partner's link does for anybody who follows it. It answers pages of its own orig
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Any
+from typing import Final
 
 from flask import Flask
 from flask import Response
 from flask import request
 from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from .._origin import comes_from_here
 from .._state import State
 from .._state import get_state
 from .._visit import look
+
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: The name to rate-limit it by, or to build its URL.
 ENDPOINT = "partnerstack_click"
@@ -30,11 +36,21 @@ def add_endpoint(app: Flask, state: State) -> None:
     path = state.settings.capture_path
     if path is None:
         return
-    app.add_url_rule(path, ENDPOINT, keep_click, methods=["POST"])
+    for where in _everywhere(app):
+        app.add_url_rule(path, ENDPOINT, keep_click, methods=["POST"], **where)
     app.before_request_funcs.setdefault(None, []).insert(0, _exemption(app))
 
 
-def keep_click() -> Response:
+def _everywhere(app: Flask) -> list[dict[str, Any]]:
+    """Return what a rule needs to be found on every host of ``app``."""
+    if app.url_map.host_matching:
+        return [{"host": "<host>"}]
+    if app.subdomain_matching:
+        return [{"subdomain": ""}, {"subdomain": "<subdomain>"}]
+    return [{}]
+
+
+def keep_click(**_host: str) -> Response:
     """Keep the click in the body, which is the page's query string."""
     response = Response(status=204)
     response.headers["Cache-Control"] = "no-store"
@@ -45,16 +61,35 @@ def keep_click() -> Response:
         )
     state = get_state()
     environ = request.environ
-    environ[state.visit_key] = look(state, {**environ, "QUERY_STRING": _query()})
+    environ[state.visit_key] = look(state, {**environ, "QUERY_STRING": _query(state)})
     return response
 
 
-def _query() -> str:
-    body = request.stream.read(LONGEST_QUERY + 1)
-    if len(body) > LONGEST_QUERY:
+def _query(state: State) -> str:
+    length = request.content_length or 0  # of a body in chunks nobody says it
+    if length > LONGEST_QUERY or len(body := _body()) > LONGEST_QUERY:
         raise RequestEntityTooLarge
-    text: str = body.decode("latin-1")
-    return text.removeprefix("?")
+    if len(body) < length:
+        raise _body_is_gone(state)
+    return body.decode("latin-1").removeprefix("?")
+
+
+def _body() -> bytes:
+    # What a hook of the app has read before us is in the request's cache.
+    left: bytes = request.stream.read(LONGEST_QUERY + 1)
+    return left or request.get_data()
+
+
+def _body_is_gone(state: State) -> InternalServerError:
+    if state.once.first("capture without a body"):
+        log.error(
+            "A click is lost: the body of POST %s was read before it came here. Let the app's "
+            "before_request hooks read it with request.get_data(), which keeps it for others, or "
+            "leave the endpoint %s alone.",
+            request.path,
+            ENDPOINT,
+        )
+    return InternalServerError("The body was read by somebody else. The app's log says more.")
 
 
 def _exemption(app: Flask) -> Callable[[], None]:

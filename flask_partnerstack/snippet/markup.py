@@ -8,9 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 from typing import Final
+from urllib.parse import quote
 
 from flask import current_app
+from flask import has_request_context
 from flask import json
+from flask import request
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -19,9 +22,11 @@ from .._state import get_state
 from .._visit import current_visit
 from ..errors import ConfigurationError
 from ..settings import PREFIX
-from .endpoint import ENDPOINT
 
 log: Final = logging.getLogger("flask_partnerstack")
+
+#: What a path has as it is: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+_SAFE_IN_PATH = "!$&'()*+,/:;=@"
 
 Nonce = str | Callable[[], str] | None
 
@@ -66,8 +71,15 @@ def partnerstack_capture(*, nonce: Nonce = None) -> Markup:
     settings = get_state().settings
     if not settings.enabled or settings.capture_path is None:
         return Markup()
-    path = current_app.url_for(ENDPOINT)  # with the prefix under which the app is mounted
-    return _script("capture.js", {"path": path, "names": settings.xid_params}, nonce)
+    options = {"path": _mounted(settings.capture_path), "names": settings.xid_params}
+    return _script("capture.js", options, nonce)
+
+
+def _mounted(path: str) -> str:
+    """Return ``path`` with the prefix under which the app is mounted, as browsers write it."""
+    # Not by url_for(): where hosts are matched its URL has one, and another than the page's.
+    root = request.script_root if has_request_context() else current_app.config["APPLICATION_ROOT"]
+    return quote(root.rstrip("/") + path, safe=_SAFE_IN_PATH)
 
 
 def _without_key(state: State) -> Markup:

@@ -50,8 +50,14 @@ class FakePartnerStack(AskedSandbox):
     # --- the seams ------------------------------------------------------------------------------
 
     def follow(self, link: str) -> str:
-        """Make the click of a partner's link; return the landing URL that it leads to."""
-        return self._open("GET", link).headers["Location"]
+        """Make the click of a partner's link; return the landing URL that it leads to.
+
+        :raises ValueError: it is none, in the sandbox's words.
+        """
+        answer = self._open("GET", link)
+        if answer.status_code != 302:
+            raise ValueError(answer.get_json()["message"])
+        return answer.headers["Location"]
 
     def send(self, request: Request, *, within: timedelta) -> Response:
         """Answer one request of ours: this is a ``Transport``.

@@ -110,10 +110,38 @@ def test_expired_click_does_not_rise_again(source: str) -> None:
         assert FIRST.decide(clicks, NOON) == (EMPTY, None)
 
 
+@pytest.mark.parametrize(
+    ("clicks", "memory"),
+    [
+        (seen(URL, Memory(OURS)), Memory(OURS, None, ("url1",))),
+        (seen(EMPTY, Memory(OURS), SCRIPT), Memory(OURS, "script1")),
+        (seen(URL, Memory(OURS), SCRIPT), Memory(OURS, "script1", ("url1",))),
+        (seen(SCRIPT, Memory(OURS), SCRIPT), Memory(OURS, "script1")),
+        (seen(URL, Memory(OURS, "old1", ("aaaa",))), Memory(OURS, None, ("url1", "old1", "aaaa"))),
+    ],
+)
+def test_first_click_wins_over_all(clicks: Clicks, memory: Memory) -> None:
+    """With "first", an unexpired click of ours stands against every newer one, and knows it."""
+    assert FIRST.decide(clicks, NOON) == (OURS, memory)
+
+
 @pytest.mark.parametrize("clicks", [seen(URL, Memory(OURS)), seen(EMPTY, Memory(OURS), SCRIPT)])
-def test_first_click_wins_over_all(clicks: Clicks) -> None:
-    """With "first", an unexpired click of ours stands against every newer one."""
-    assert FIRST.decide(clicks, NOON) == (OURS, None)
+def test_loser_is_remembered_once(clicks: Clicks) -> None:
+    """With "first", a click that lost is no news the next time."""
+    memory = FIRST.decide(clicks, NOON)[1]
+
+    assert memory is not None
+    assert FIRST.decide(clicks._replace(memories=(memory,)), NOON) == (OURS, None)
+
+
+@pytest.mark.parametrize("clicks", [seen(URL, Memory(OURS)), seen(EMPTY, Memory(OURS), SCRIPT)])
+def test_loser_does_not_rise_when_the_first_expires(clicks: Clicks) -> None:
+    """With "first", PartnerStackJS's copy of a click that lost is as old as the click."""
+    memory = FIRST.decide(clicks, NOON)[1]
+    loser = replace(clicks.url or SCRIPT, source="partnerstackjs")
+
+    assert memory is not None
+    assert FIRST.decide(seen(EMPTY, memory, loser), NOON + WINDOW)[0] is EMPTY
 
 
 def test_first_click_gives_way_when_it_expired() -> None:

@@ -53,6 +53,13 @@ def test_page_shows_what_is_no_conversion(visitor: Visitor) -> None:
     )
 
 
+def test_page_shows_half_a_letter(visitor: Visitor) -> None:
+    """What JSON can say and no page can, a lone surrogate, is shown as JSON says it."""
+    assert visitor.send("a\ud800b", email="\udfff@acme.test").status_code == 200
+
+    assert r"a\ud800b \udfff@acme.test" in page(visitor)
+
+
 def test_page_shows_silence(visitor: Visitor) -> None:
     """A request that got no answer says so."""
     visitor.break_(conversion={"drop": "after"})

@@ -60,6 +60,31 @@ def test_insecure_cross_site_cookie() -> None:
     assert read(COOKIE_SAMESITE="None").cookie_secure is None
 
 
+@pytest.mark.parametrize("name", ["__Secure-ref", "__Host-ref", "__host-ref", "__Http-ref"])
+def test_insecure_cookie_with_a_prefix(name: str) -> None:
+    """A name that promises browsers a Secure cookie, without one, is refused as well."""
+    said = refused("COOKIE_SECURE", False, COOKIE_NAME=name)
+    assert said.startswith(f"PARTNERSTACK_COOKIE_NAME='{name}' needs a Secure cookie")
+
+
+@pytest.mark.parametrize(("key", "value"), [("COOKIE_DOMAIN", "acme.com"), ("COOKIE_PATH", "/app")])
+def test_host_cookie_elsewhere(key: str, value: str) -> None:
+    """A name that binds the cookie to its host takes no domain and no path, and has ways out."""
+    said = refused(key, value, COOKIE_NAME="__Host-ref")
+    assert "leave this key out" in said
+    assert "__Secure-" in said
+    assert read(COOKIE_NAME="__Secure-ref", **{key: value}).cookie_name == "__Secure-ref"
+
+
+@pytest.mark.parametrize("key", ["SESSION_COOKIE_NAME", "REMEMBER_COOKIE_NAME"])
+def test_cookie_of_the_apps_own(key: str) -> None:
+    """The name of the app's session, or of Flask-Login's, is refused: ours would replace it."""
+    config = {key: "session", "PARTNERSTACK_COOKIE_NAME": "session"}
+    with pytest.raises(ConfigurationError, match=rf"^PARTNERSTACK_COOKIE_NAME: .*{key}"):
+        Settings.from_mapping(config)
+    assert Settings.from_mapping({**config, key: "other"}).cookie_name == "session"
+
+
 def test_secrets_are_not_shown() -> None:
     """The token, the key pair and the ledger's password are in no repr."""
     settings = read(

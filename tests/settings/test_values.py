@@ -89,6 +89,46 @@ def test_bad_text(key: str, value: object) -> None:
     assert refused(key, value).startswith("expected printable text, got ")
 
 
+#: Longer than Python writes one, or reads one from a text.
+ENDLESS = pytest.param(10**5000, id="endless")
+
+
+@pytest.mark.parametrize("key", ["TOKEN", "PUBLIC_KEY", "SECRET_KEY", "LEDGER_URL"])
+@pytest.mark.parametrize("value", [48151623421111, 4.8151623421111, ENDLESS])
+def test_secret_of_figures(key: str, value: object) -> None:
+    """A secret that was read as a number is not shown, and it is said how to write it."""
+    said = refused(key, value)
+    assert "4815" not in said
+    assert "a number. Put it in quotes" in said
+    assert f"FLASK_PARTNERSTACK_{key}='\"…\"'" in said
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_mistaken_number_is_not_told(key: str, kind: type) -> None:
+    """A number as long as a credential is told under no key, because it may be one."""
+    figures = "48151623421111"
+    for value in (kind(figures), [kind(figures)], {404: kind(figures)}):
+        try:
+            read(**{key: value})
+        except ConfigurationError as e:
+            trace = f"{e} {e.__cause__}"
+            assert figures[:8] not in trace
+
+
+@pytest.mark.parametrize("key", ["CONCURRENCY", "TIMEOUT", "LEASE", "ATTRIBUTION_WINDOW"])
+@pytest.mark.parametrize("value", ["1" * 5000, ENDLESS])
+def test_endless_number(key: str, value: object) -> None:
+    """A number that Python does not take apart is a bad value like any other."""
+    assert refused(key, value).endswith(("got a text of 5000 characters.", "got a long number."))
+
+
+@pytest.mark.parametrize("status", ["1" * 5000, ENDLESS])
+def test_endless_status(status: object) -> None:
+    """So is a status."""
+    assert refused("STATUS_POLICY", {status: "retry"}).startswith("expected HTTP statuses")
+
+
 @pytest.mark.parametrize("key", ["TOKEN", "PUBLIC_KEY", "SECRET_KEY"])
 @pytest.mark.parametrize("value", ["two words", "clé", "\N{FULLWIDTH LATIN SMALL LETTER A}"])
 def test_bad_credential(key: str, value: str) -> None:
