@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from dataclasses import dataclass
@@ -73,19 +74,19 @@ class Place:
         """
         if self.path is None:
             return
+        if self.path.is_dir():
+            raise ConfigurationError(
+                LEDGER_URL,
+                f"the ledger's file {self.path} cannot be written: it is a folder. Set this key to "
+                f"a file in it, for instance sqlite:///{self.path / FILE_NAME}, or move the folder "
+                "away.",
+            )
         try:
             if self.path.parent == self.home:
                 self.home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path.parent):
                 pass
             _check_writable(self.path)
-        except IsADirectoryError as e:
-            raise ConfigurationError(
-                LEDGER_URL,
-                f"the ledger's file {self.path} cannot be written: it is a folder. Set this key to "
-                f"a file in it, for instance sqlite:///{self.path / FILE_NAME}, or move the folder "
-                "away.",
-            ) from e
         except OSError as e:
             raise ConfigurationError(
                 LEDGER_URL,
@@ -112,9 +113,9 @@ def in_container() -> bool:
 
 
 def _check_writable(path: Path) -> None:
-    if path.exists():
-        with path.open("ab"):
-            pass
+    # Not by opening it: its end would take another app's locks on the file, in this process, away.
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _is_mounted(folder: Path) -> bool:

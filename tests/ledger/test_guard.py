@@ -19,6 +19,7 @@ from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Place
 
 Make = Callable[..., Conversion]
 
@@ -178,11 +179,15 @@ connection.close()
 def test_closing_one_ledger_leaves_the_locks_of_another(
     ledger: Ledger, conversion: Make, path: Path
 ) -> None:
-    """Two apps of a process may share a file. Without its locks a log that is in use is removed."""
+    """Two apps of a process may share a file, and one may be made while the other records.
+
+    Without its locks the log that is in use is removed by whoever closes the file next.
+    """
     ledger.record(conversion("ours"))
     other = Database(make_url(f"sqlite:///{path}"), embedded=True)
     Ledger(other, lease=timedelta(minutes=2)).record(conversion("theirs"))
     other.close()
+    Place.of(f"sqlite:///{path}", "").make_writable()
     subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, str(path)], check=True)
     assert Path(f"{path}-wal").exists()
     ledger.record(conversion("after"))
