@@ -113,6 +113,7 @@ def test_track_sends_nothing_itself(make_app: MakeApp, transport: ScriptedTransp
         (["acme", "--xid", XID, "--ip-address", "somewhere"], "ip_address: expected one IPv4"),
         (["acme", "--xid", XID, "--meta", "[1]"], "expected a JSON object"),
         (["acme", "--xid", XID, "--meta", "{"], "expected a JSON object"),
+        (["acme", "--xid", XID, "--meta", "[" * 100_000], "expected a JSON object"),
     ],
 )
 def test_track_refuses_bad_input(app: Flask, arguments: list[str], said: str) -> None:
