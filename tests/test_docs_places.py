@@ -199,6 +199,13 @@ def test_every_page_is_in_the_story_once() -> None:
     assert all(f"]({name}.md)" in recipes for name in under)
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    """Whoever begins there finds each page; the changes are linked as the file that they are."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT).as_posix() for path in PAGES} - {"docs/changes.md"}
+    assert pages - set(re.findall(r"\]\((docs/[\w/-]+\.md)\)", readme)) == set()
+
+
 # --- troubles -----------------------------------------------------------------------------------
 
 
