@@ -15,12 +15,11 @@ copyright = f"2026 {author}"  # noqa: A001 - Sphinx's name for it
 release, version = get_version("Flask-PartnerStack")
 
 extensions = [
-    "docs._ext.directives",
     "myst_parser",
     "pallets_sphinx_themes",
     "sphinx.ext.autodoc",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build"]
 
 # Pages are Markdown that a forge shows as well: links are to .md files and to headings in them.
 myst_enable_extensions = ["deflist"]

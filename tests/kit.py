@@ -85,7 +85,7 @@ def free_port() -> int:
         return port
 
 
-def run(app: Flask, *arguments: str, stdin: str | None = None) -> Result:
+def run(app: Flask, *arguments: str, stdin: str | bytes | None = None) -> Result:
     """Run a command as ``flask`` does: found by its entry point, the app loaded by the group."""
     group = FlaskGroup(create_app=lambda: app)
     return _runner().invoke(group, ["partnerstack", *arguments], input=stdin)

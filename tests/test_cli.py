@@ -383,12 +383,12 @@ def test_move_takes_the_old_ledger_along(make_app: MakeApp) -> None:
 
 
 def test_move_goes_on_after_ctrl_c(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends with the way out, and not with a traceback."""
+    """It ends with the way out and exit code 130, and not with a traceback."""
     old, new = make_app(), make_app()
     record(old, "one")
     monkeypatch.setattr("flask_partnerstack.cli.moving.Move.run", _interrupted)
     result = run(new, "move", "--from", f"sqlite:///{old.instance_path}/partnerstack.db")
-    assert result.exit_code == 1
+    assert result.exit_code == 130
     assert "Run it again: it goes on where it was." in result.output
 
 

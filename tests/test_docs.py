@@ -150,6 +150,16 @@ def test_the_quickstart_leads_to_passing_tests(tmp_path: Path) -> None:
     assert said[0] in printed, printed
 
 
+def test_the_quickstart_greets_nobody_by_a_name_that_did_not_come(tmp_path: Path) -> None:
+    """A click without a partner key is a plain welcome."""
+    test = """
+def test_plain(partnerstack_client):
+    assert partnerstack_client.get("/?ps_xid=abcdefgh1235").text == "Welcome!"
+"""
+    printed = walk(tmp_path, {**FILES, "test_signup.py": test})
+    assert "1 passed" in printed, printed
+
+
 def test_the_quickstart_fails_as_it_says(tmp_path: Path) -> None:
     """Without the decorator the assertion says what the page shows."""
     app = FILES["app.py"].replace("@partnerstack.track_signup\n", "")

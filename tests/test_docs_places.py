@@ -13,7 +13,9 @@ from blinker import NamedSignal
 from flask import Flask
 
 import flask_partnerstack
-from docs._ext import said
+from docs import generate
+from docs import names
+from docs import said
 from flask_partnerstack import signals
 from flask_partnerstack import testing
 from flask_partnerstack.cli import partnerstack
@@ -33,10 +35,10 @@ def page(name: str) -> str:
     return (DOCS / f"{name}.md").read_text(encoding="utf-8")
 
 
-def listed(directive: str, name: str) -> list[str]:
-    """Return what stands in the blocks of a directive on a page."""
-    blocks = re.findall(rf"^```{{{directive}}}\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+def listed(kind: str, name: str) -> list[str]:
+    """Return what the blocks of a kind on a page are made of."""
+    blocks = [block for block in generate.BLOCK.finditer(page(name)) if block[1] == kind]
+    return [wanted for block in blocks for wanted in block[2].split()]
 
 
 def first_column(name: str) -> set[str]:
@@ -45,13 +47,49 @@ def first_column(name: str) -> set[str]:
     return {found for cell in cells for found in re.findall(r"`(\w+)[`{]", cell)}
 
 
+# --- what is made of the code -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_a_page_says_what_the_code_says(path: Path) -> None:
+    """What is made of the code stands in the file as it would be made now."""
+    text = path.read_text(encoding="utf-8")
+    assert text == generate.written(text), "Run: .venv/bin/python -m docs.generate"
+
+
+def test_what_differs_is_made_again() -> None:
+    """Between its markers a page is the code's, and around them the author's."""
+    before = "Mine.\n\n<!-- made of commands: list -->\nold\n<!-- up to here -->\n\nMine, too.\n"
+    after = generate.written(before)
+    assert after.startswith("Mine.\n\n<!-- made of commands: list -->\n\n### `list`\n")
+    assert after.endswith("\n\n<!-- up to here -->\n\nMine, too.\n")
+    assert "--since WHEN" in after
+    assert "old" not in after
+    assert generate.written(after) == after
+
+
+@pytest.mark.parametrize("kind", ["settings: NOTHING", "commands: nothing", "nothing"])
+def test_what_there_is_not_is_named(kind: str) -> None:
+    """A name that the package does not have, or no longer, is an error and not an empty place."""
+    with pytest.raises(LookupError, match=r"(?i)nothing"):
+        generate.written(f"<!-- made of {kind} -->\n<!-- up to here -->")
+
+
+def test_a_name_has_the_first_sentence_of_its_docstring() -> None:
+    """With its members, as the directive below it has them, and in Markdown."""
+    told = names.told(".. autoclass:: flask_partnerstack.Referral\n   :members: dumps, loads\n")
+    assert "| `Referral` | This visitor came by a partner's link, or, when empty and" in told
+    assert "| `Referral.loads()` | Read what `dumps` wrote. |" in told
+    assert "expired" not in told
+
+
 # --- names --------------------------------------------------------------------------------------
 
 
 def test_every_key_has_its_place() -> None:
     """Each key of the configuration is in one block of docs/configuration.md, and no other is."""
     wanted = sorted(field.name.upper() for field in fields(Settings))
-    assert sorted(listed("partnerstack-settings", "configuration")) == wanted
+    assert sorted(listed("settings", "configuration")) == wanted
 
 
 @pytest.mark.parametrize("name", sorted(said.SETTINGS))
@@ -60,9 +98,10 @@ def test_a_key_is_told_whole(name: str) -> None:
     told = said.setting(name)
     assert f"`{PREFIX}{name}`" in told
     assert said.SETTINGS[name].metadata["meaning"] in told
-    assert re.search(r"^Type\n: `.+`$", told, re.MULTILINE)
-    assert re.search(r"^Default\n: .+", told, re.MULTILINE)
+    assert re.search(r"^- Type: `.+`$", told, re.MULTILINE)
+    assert re.search(r"^- Default: .+", told, re.MULTILINE)
     assert said.refusals_of(name)
+    assert all(f"“{refusal}”" in told for refusal in said.refusals_of(name))
 
 
 def test_what_is_said_to_be_refused_is() -> None:
@@ -75,7 +114,7 @@ def test_what_is_said_to_be_refused_is() -> None:
 
 def test_every_command_has_its_place() -> None:
     """Each command is in one block of docs/cli.md, and no other is."""
-    assert sorted(listed("partnerstack-commands", "cli")) == sorted(partnerstack.commands)
+    assert sorted(listed("commands", "cli")) == sorted(partnerstack.commands)
 
 
 @pytest.mark.parametrize("name", sorted(said.COMMANDS))
@@ -131,12 +170,14 @@ def test_every_error_has_its_place() -> None:
 
 
 def test_every_public_name_has_its_place() -> None:
-    """docs/api.md has each name of the package and of the test kit that a user may import."""
+    """docs/api.md has each name of the package and of the test kit, for the site and in a table."""
     modules = {"errors", "signals"}
     for name in {*flask_partnerstack.__all__} - modules:
         assert re.search(rf"^\.\. (auto|py:)\w+:: {name}\b", page("api"), re.MULTILINE), name
+        assert re.search(rf"^\| `{name}(\(\))?` \| .", page("api"), re.MULTILINE), name
     for name in testing.__all__:
         assert re.search(rf"flask_partnerstack\.testing\.{name}\b", page("api")), name
+        assert re.search(rf"^\| `testing\.{name}(\(\))?` \| .", page("api"), re.MULTILINE), name
 
 
 @pytest.mark.parametrize("name", ["SandboxProcess", "SandboxSettings", "Fault", "SandboxError"])
@@ -156,6 +197,13 @@ def test_every_page_is_in_the_story_once() -> None:
     everything = {str(path.relative_to(DOCS).with_suffix("")) for path in PAGES} - {"index"}
     assert sorted([*story, *under]) == sorted(everything)
     assert all(f"]({name}.md)" in recipes for name in under)
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """Whoever begins there finds each page; the changes are linked as the file that they are."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT).as_posix() for path in PAGES} - {"docs/changes.md"}
+    assert pages - set(re.findall(r"\]\((docs/[\w/-]+\.md)\)", readme)) == set()
 
 
 # --- troubles -----------------------------------------------------------------------------------

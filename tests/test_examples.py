@@ -108,6 +108,11 @@ def test_program_greets_referred_visitor_only(program: Flask) -> None:
     assert "friend of" not in program.test_client().get("/").text
 
 
+def test_program_greets_nobody_by_a_name_that_did_not_come(program: Flask) -> None:
+    """A click without a partner key is a plain welcome."""
+    assert "friend of" not in program.test_client().get(f"/?ps_xid={XID}").text
+
+
 def test_program_records_nothing_for_unreferred_signup(program: Flask) -> None:
     """Who came by themselves is nobody's conversion."""
     program.test_client().post("/signup", data={"email": "grace@example.com"})

@@ -16,7 +16,9 @@ from .users import User
 blueprint = Blueprint("signup", __name__)
 
 PAGE = """<!doctype html><title>Orders</title>
-{% if g.partnerstack %}<p>Welcome, friend of {{ g.partnerstack.partner_key }}.</p>{% endif %}
+{% if g.partnerstack.partner_key %}
+<p>Welcome, friend of {{ g.partnerstack.partner_key }}.</p>
+{% endif %}
 {% if error %}<p role="alert">{{ error }}</p>{% endif %}
 <form method="post" action="/signup">
 <label>Name <input name="name" required></label>

@@ -11,6 +11,7 @@ from ..doctor import Finding
 from ..doctor import examine
 from ..errors import ConfigurationError
 from ..errors import NotInitialized
+from .group import in_words
 from .group import partnerstack
 from .output import json_option
 from .output import say_json
@@ -29,11 +30,7 @@ def check(context: click.Context, online: bool, as_json: bool) -> None:
     """
     findings = _findings(context, online=online)
     well = not any(finding.level == "error" for finding in findings)
-    if as_json:
-        say_json({"ok": well, "findings": [vars(finding) for finding in findings]})
-    else:
-        for finding in findings:
-            _say(finding)
+    _say(findings, well=well, as_json=as_json)
     if not well:
         raise click.exceptions.Exit(1)
 
@@ -42,7 +39,8 @@ def _findings(context: click.Context, *, online: bool) -> list[Finding]:
     """Return what was found, also where the app does not start."""
     try:
         app = this_app() if current_app else context.ensure_object(ScriptInfo).load_app()
-        return examine(app, online=online)
+        with in_words():
+            return examine(app, online=online)
     except ConfigurationError as e:
         what = f"The app does not start: {e.key} has a value that cannot be used."
         return [Finding("error", what, "No page is served.", e.expected)]
@@ -50,7 +48,16 @@ def _findings(context: click.Context, *, online: bool) -> list[Finding]:
         return [Finding("error", "PartnerStack is not there.", str(e))]
 
 
-def _say(finding: Finding) -> None:
+@in_words()
+def _say(findings: list[Finding], *, well: bool, as_json: bool) -> None:
+    if as_json:
+        say_json({"ok": well, "findings": [vars(finding) for finding in findings]})
+        return
+    for finding in findings:
+        _say_one(finding)
+
+
+def _say_one(finding: Finding) -> None:
     click.secho(f"{finding.level:8}", fg=_COLOURS[finding.level], nl=False)
     click.echo(finding.what)
     for line in (finding.why, finding.way_out):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
+from functools import partial
 from functools import wraps
 from typing import Any
 
@@ -15,6 +16,20 @@ import click
 from .._state import get_state
 from ..ledger import Filter
 from ..ledger import Status
+from ..settings import LONGEST_DURATION
+
+
+def utf_8(text: str) -> str:
+    """Read what a ledger can look for: a shell hands on any bytes, a database takes text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("expected UTF-8.") from None
+    return text
+
+
+#: The argument that names one customer; ``required=False`` where there is ``--all`` as well.
+customer_key_argument = partial(click.argument, "customer_key", type=utf_8)
 
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -23,7 +38,12 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 def span(text: str) -> timedelta | None:
     """Return how long ``90d`` is, or ``12h``, ``30m``, ``2w``; ``None`` for anything else."""
     found = _AGO.fullmatch(text.strip())
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+    if found is None:
+        return None
+    lasts = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if lasts > LONGEST_DURATION:
+        raise click.BadParameter(f"{text!r}: expected {LONGEST_DURATION.days} days at most.")
+    return lasts
 
 
 def moment_or_ago(text: str) -> datetime | timedelta:
@@ -82,9 +102,10 @@ def choosing(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = (
     click.option("--status", type=click.Choice([s.value for s in Status]), help="Only this state."),
-    click.option("--partner", metavar="KEY", help="Only this partner key."),
+    click.option("--partner", type=utf_8, metavar="KEY", help="Only this partner key."),
     click.option(
         "--customer",
+        type=utf_8,
         metavar="TEXT",
         default="",
         help="Only where customer key, e-mail address or name contains this.",

@@ -20,6 +20,8 @@ from ..errors import Judgement
 from ..ledger import Entry
 from ..ledger import Status
 from ..settings import DEADLINE
+from .choosing import customer_key_argument
+from .choosing import utf_8
 from .group import in_app
 from .group import partnerstack
 from .output import facts_of
@@ -32,7 +34,7 @@ from .progress import LongWork
 
 
 @partnerstack.command("requeue")
-@click.argument("customer_key", required=False)
+@customer_key_argument(required=False)
 @click.option("--all", "everything", is_flag=True, help="Every dead entry, or as --status says.")
 @click.option(
     "--status",
@@ -41,8 +43,10 @@ from .progress import LongWork
     show_default=True,
     help="With --all: which.",
 )
-@click.option("--partner", metavar="KEY", help="With --all: only this partner key.")
-@click.option("--reason", metavar="TEXT", help="With --all: only where the reason contains this.")
+@click.option("--partner", type=utf_8, metavar="KEY", help="With --all: only this partner key.")
+@click.option(
+    "--reason", type=utf_8, metavar="TEXT", help="With --all: only where the reason contains this."
+)
 @json_option
 @in_app
 def requeue(
@@ -94,7 +98,7 @@ def deliver(as_json: bool) -> None:
 
 
 @partnerstack.command("verify")
-@click.argument("customer_key", required=False)
+@customer_key_argument(required=False)
 @click.option("--all", "everything", is_flag=True, help="All that are delivered.")
 @json_option
 @in_app

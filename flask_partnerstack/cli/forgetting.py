@@ -9,6 +9,7 @@ import click
 from .._state import get_state
 from ..erasing import erase_customer
 from ..ledger import Status
+from .choosing import customer_key_argument
 from .choosing import duration
 from .group import in_app
 from .group import partnerstack
@@ -59,7 +60,7 @@ def prune(older_than: timedelta | None, dry_run: bool, as_json: bool) -> None:
 
 
 @partnerstack.command("erase")
-@click.argument("customer_key")
+@customer_key_argument()
 @json_option
 @in_app
 def erase(customer_key: str, as_json: bool) -> None:

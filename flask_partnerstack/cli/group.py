@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
 from typing import TypeVar
@@ -12,6 +16,7 @@ from flask.cli import with_appcontext
 
 from ..errors import InvalidConversion
 from ..errors import PartnerStackError
+from .progress import STOPPED
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +32,8 @@ def in_app(function: Callable[P, R]) -> Callable[P, R]:
 
     What was typed wrongly is exit code 2, as everywhere.
     """
-    within = with_appcontext(function)
+    # Around the command only: where the app itself fails to load, its traceback is what helps.
+    within = with_appcontext(in_words()(function))
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -39,3 +45,27 @@ def in_app(function: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException(str(e)) from e
 
     return run
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Say in one line that nothing can be read or written, or that it was stopped by Ctrl-C."""
+    try:
+        yield
+    except BrokenPipeError:  # who reads has seen enough; Click ends quietly then
+        raise
+    except OSError as e:
+        _forget_what_is_unwritten()
+        raise click.ClickException(f"Nothing more can be read or written: {e}.") from e
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
+
+
+def _forget_what_is_unwritten() -> None:
+    # At its end the interpreter would try again, and say so with a code of its own.
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()

@@ -29,6 +29,9 @@ from .recording import demand_enabled
 from .recording import record_quietly
 from .recording import say_where_moved
 
+#: One row: ``(column, cell)``.
+Row = list[tuple[str, str]]
+
 #: The columns there may be; the first two there must be.
 COLUMNS = tuple(Conversion.__dataclass_fields__)
 REQUIRED = COLUMNS[:2]
@@ -49,8 +52,14 @@ class Tally:
     bad: list[tuple[int, str, str]] = field(default_factory=list)
 
 
+#: What begins a cell, or ends a line.
+NO_DELIMITER = ('"', "\r", "\n")
+
+
+# What is no UTF-8 becomes a surrogate, which no text has, and spoils its own row only:
+# https://peps.python.org/pep-0383/
 @partnerstack.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="surrogateescape"))
 @click.option("--commit", is_flag=True, help="Record them. Without it, only say what would be.")
 @click.option("--delimiter", default=",", show_default=True, help="Between the columns.")
 @json_option
@@ -63,36 +72,54 @@ def import_customers(file: TextIO, commit: bool, delimiter: str, as_json: bool) 
     who is in the ledger is left alone, so that it may be run twice. Exit code 1: there are rows
     that cannot be recorded, and each is named; or the ledger was moved, and delivers nothing.
     """
-    if len(delimiter) != 1:
-        raise click.UsageError("--delimiter: expected one character.")
+    if len(delimiter) != 1 or delimiter in NO_DELIMITER:
+        raise click.UsageError("--delimiter: expected one character, like a comma or a tab.")
     demand_enabled()
+    table = _Table(file, delimiter)
     tally = Tally()
-    seen: set[str] = set()
-    with LongWork("Imported" if commit else "Looked at") as work:
-        for line, row in _rows(file, delimiter):
-            _take(tally, line, row, seen, commit=commit)
-            work.advance()
-            if work.stopped:
-                break
-    _say(tally, commit=commit, as_json=as_json)
+    try:
+        _take_all(table, tally, commit=commit)
+    finally:
+        # Also of what was stopped: half of it may be recorded.
+        _say(tally, commit=commit, as_json=as_json)
     moved = say_where_moved()
     if moved or tally.bad:
         raise click.exceptions.Exit(1)
 
 
-def _rows(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[tuple[str, str]]]]:
-    """Yield each row's line and its cells with the names of their columns."""
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    try:
-        headings = [name.strip() for name in next(reader, [])]
-        _check(headings)
-        for cells in reader:
-            if cells:
-                yield reader.line_num, _named(headings, cells)
-    except (csv.Error, UnicodeDecodeError) as e:
-        raise click.ClickException(
-            f"line {reader.line_num + 1}: this is not CSV in UTF-8: {e}"
-        ) from e
+class _Table:
+    """A CSV file: each row by the line where it begins, its cells by the names of their columns.
+
+    A row that cannot be read is one cell, ``row``, with what is wrong with it.
+
+    :raises click.ClickException: the line of headings cannot be read.
+    :raises click.UsageError: it has other columns than those that there may be.
+    """
+
+    def __init__(self, file: TextIO, delimiter: str) -> None:
+        self._reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            self._headings = [name.strip() for name in next(self._reader, [])]
+        except csv.Error as e:
+            raise click.ClickException(f"line 1: this is not CSV: {e}.") from e
+        _check(self._headings)
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        while (row := self._next()) is not None:
+            if row[1]:
+                yield row
+
+    def _next(self) -> tuple[int, Row] | None:
+        begins = self._reader.line_num + 1
+        try:
+            cells = next(self._reader)
+            return begins, _named(self._headings, cells) if cells else []
+        except StopIteration:
+            return None
+        except csv.Error as e:  # after which it goes on with the next line
+            upto = self._reader.line_num
+            where = f", up to line {upto}" if upto > begins else ""
+            return begins, [("row", f"this is not CSV{where}: {e}.")]
 
 
 def _check(headings: list[str]) -> None:
@@ -107,15 +134,23 @@ def _check(headings: list[str]) -> None:
             raise click.UsageError(f"line 1: expected one column {name}.")
 
 
-def _named(headings: list[str], cells: list[str]) -> list[tuple[str, str]]:
+def _named(headings: list[str], cells: list[str]) -> Row:
     if len(cells) != len(headings):
         return [("row", f"expected {len(headings)} cells, got {len(cells)}.")]
     return list(zip(headings, cells, strict=True))
 
 
-def _take(
-    tally: Tally, line: int, row: list[tuple[str, str]], seen: set[str], *, commit: bool
-) -> None:
+def _take_all(table: _Table, tally: Tally, *, commit: bool) -> None:
+    seen: set[str] = set()
+    with LongWork("Imported" if commit else "Looked at") as work:
+        for line, row in table:
+            _take(tally, line, row, seen, commit=commit)
+            work.advance()
+            if work.stopped:
+                break
+
+
+def _take(tally: Tally, line: int, row: Row, seen: set[str], *, commit: bool) -> None:
     try:
         conversion = _conversion_of(row)
     except InvalidConversion as e:
@@ -133,7 +168,7 @@ def _take(
         tally.new += 1
 
 
-def _conversion_of(row: list[tuple[str, str]]) -> Conversion:
+def _conversion_of(row: Row) -> Conversion:
     if row[0][0] == "row":
         raise InvalidConversion(*row[0])
     given = {name: _read(name, cell) for name, cell in row if name in COLUMNS and cell.strip()}
@@ -145,12 +180,21 @@ def _conversion_of(row: list[tuple[str, str]]) -> Conversion:
 
 def _read(name: str, cell: str) -> Any:
     text = cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    _demand_utf_8(name, text)
     if name not in ("sub_ids", "meta"):
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidConversion(name, "expected JSON.") from None
+
+
+def _demand_utf_8(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        byte = ord(text[e.start]) & 0xFF
+        raise InvalidConversion(name, f"expected UTF-8, got the byte {byte:#x}.") from None
 
 
 def _is_known(customer_key: str) -> bool:

@@ -12,6 +12,7 @@ from ..ledger import Entry
 from ..ledger import Filter
 from ..ledger import Pause
 from .choosing import choosing
+from .choosing import customer_key_argument
 from .group import in_app
 from .group import partnerstack
 from .output import facts_of
@@ -95,7 +96,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
 
 
 @partnerstack.command("show")
-@click.argument("customer_key")
+@customer_key_argument()
 @json_option
 @in_app
 def show(customer_key: str, as_json: bool) -> None:

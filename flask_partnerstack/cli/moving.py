@@ -13,6 +13,7 @@ from ..ledger import open_source
 from .group import in_app
 from .group import partnerstack
 from .output import how_many
+from .progress import STOPPED
 
 #: Seconds between two lines about how far a move is.
 SAY_EVERY = 2.0
@@ -39,7 +40,8 @@ def move(source_url: str, anew: bool) -> None:
     try:
         done = Move(source, state.ledger, tell=_Progress(), anew=anew).run()
     except KeyboardInterrupt:
-        raise click.ClickException("Stopped. Run it again: it goes on where it was.") from None
+        click.echo("Stopped. Run it again: it goes on where it was.", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
     finally:
         source.storage.close()
     click.echo(f"Moved from {source.storage.location} to {state.ledger.location}:")

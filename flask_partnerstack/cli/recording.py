@@ -21,6 +21,7 @@ from ..ledger import Status
 from ..masking import masked
 from ..referral import Referral
 from ..tracking import track_conversion
+from .choosing import customer_key_argument
 from .group import in_app
 from .group import partnerstack
 from .output import facts_of
@@ -32,7 +33,7 @@ def json_object(text: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise click.BadParameter('expected a JSON object, like {"company": "Acme"}.')
@@ -40,7 +41,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 @partnerstack.command("track")
-@click.argument("customer_key")
+@customer_key_argument()
 @click.option("--xid", required=True, help="The click, as the ERROR line in the log has it.")
 @click.option("--partner", metavar="KEY", help="The partner key, for your own reports.")
 @click.option("--email")

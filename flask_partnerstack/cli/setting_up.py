@@ -8,6 +8,7 @@ from .._state import get_state
 from ..sandbox import SandboxSettings
 from ..sandbox import serve
 from .group import in_app
+from .group import in_words
 from .group import partnerstack
 
 
@@ -40,6 +41,7 @@ def sandbox(host: str, port: int, landing: str) -> None:
         raise click.ClickException(str(e)) from e
 
 
+@in_words()
 def _say_where(url: str) -> None:
     click.echo(f"The sandbox is open at {url}. Stop with Ctrl-C.")
     click.echo(f"A partner's link:       {url}/l/ann")

@@ -75,6 +75,15 @@ def test_export_refuses_bad_input(app: Flask, arguments: list[str]) -> None:
     assert arguments[0] in result.output
 
 
+def test_export_onto_a_full_disk_is_one_line(shop: Flask) -> None:
+    """The system's reason and no traceback; exit code 1."""
+    result = run(shop, "export", "-o", "/dev/full")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: Nothing more can be read or written: [Errno 28] No space left on device.\n"
+    )
+
+
 def test_export_reads_a_few_at_once(shop: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the pieces, nothing is missing and nothing doubled."""
     monkeypatch.setattr(survey, "CHUNK", 1)
@@ -141,6 +150,7 @@ def test_prune_older_than(shop: Flask, older_than: str, count: int) -> None:
         ([], "PARTNERSTACK_RETENTION is not set. Give --older-than DAYS."),
         (["--older-than", "soon"], "expected days (90), or 12h, 90d, 2w."),
         (["--older-than", "-1"], "expected days (90)"),
+        (["--older-than", "106000w"], "'106000w': expected 36500 days at most."),
     ],
 )
 def test_prune_wants_to_know_how_old(app: Flask, arguments: list[str], said: str) -> None:

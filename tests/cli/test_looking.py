@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
+from flask.cli import FlaskGroup
 
 from flask_partnerstack import Referral
 from flask_partnerstack import track_conversion
@@ -65,6 +71,102 @@ def test_list_says_all_of_an_entry(shop: Flask) -> None:
     (entry,) = json.loads(run(shop, "list", "--json", "--status", "dead").output)
     assert entry["recorded_at"] == "2026-03-02T12:00:00+00:00"
     assert (entry["status"], entry["due_at"], entry["attempts"]) == ("dead", None, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "--since", "999999w"], ["list", "--until", "36501d"]]
+)
+def test_longer_ago_than_there_are_dates_is_refused(app: Flask, arguments: list[str]) -> None:
+    """What was typed is said back, with the most that there can be; exit code 2."""
+    result = run(app, *arguments)
+    assert result.exit_code == 2
+    assert f"'{arguments[2]}': expected 36500 days at most." in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "k\udcff"],
+        ["erase", "k\udcff"],
+        ["requeue", "k\udcff"],
+        ["verify", "k\udcff"],
+        ["track", "k\udcff", "--xid", XID],
+        ["list", "--customer", "k\udcff"],
+        ["list", "--partner", "k\udcff"],
+        ["requeue", "--all", "--partner", "k\udcff"],
+        ["requeue", "--all", "--reason", "k\udcff"],
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(app: Flask, arguments: list[str]) -> None:
+    """No ledger has them, and no database could be asked; exit code 2."""
+    result = run(app, *arguments)
+    assert result.exit_code == 2
+    assert "expected UTF-8." in result.output
+
+
+@pytest.mark.parametrize("command", ["status", "list", "show", "export", "check"])
+def test_what_cannot_be_said_is_one_line(tmp_path: Path, command: str) -> None:
+    """Where a full disk takes the output the system's reason is told: no traceback, exit code 1."""
+    (tmp_path / "shop.py").write_text(SITE)
+    key = ["acme"][: command == "show"]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "shop", "partnerstack", command, *key],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(
+        "Error: Nothing more can be read or written: [Errno 28] No space left on device.\n"
+    )
+    assert "Traceback" not in ended.stderr
+
+
+SITE = f"""
+from flask import Flask
+from flask_partnerstack import PartnerStack, track_conversion
+app = Flask("site", instance_path=__file__ + ".instance")
+app.config.update(PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="none")
+PartnerStack(app)
+with app.app_context():
+    track_conversion("acme", xid={XID!r})
+"""
+
+
+def test_an_app_that_does_not_load_has_its_own_traceback() -> None:
+    """A file that the app itself misses is not the command's to put in words."""
+
+    def create_app() -> Flask:
+        raise FileNotFoundError
+
+    result = CliRunner().invoke(FlaskGroup(create_app=create_app), ["partnerstack", "status"])
+    assert isinstance(result.exception, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("status", "flask_partnerstack.ledger.Ledger.counts"),
+        ("list", "flask_partnerstack.ledger.Ledger.newest"),
+        ("check", "flask_partnerstack.cli.checking.examine"),
+    ],
+)
+def test_ctrl_c_is_exit_code_130(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, command: str, where: str
+) -> None:
+    """What looks and is stopped says so in one line, and ends as what works does."""
+
+    def interrupted(*_args: object, **_kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupted)
+    result = run(app, command)
+    assert (result.exit_code, result.stderr) == (130, "Stopped.\n")
 
 
 @pytest.mark.parametrize("when", ["yesterday", "7", "2026-13-01", "-1d", ""])

@@ -7,13 +7,16 @@ import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
+from flask_partnerstack import Conversion
 from flask_partnerstack import Status
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.signals import conversion_recorded
 from tests.kit import XID
@@ -53,7 +56,6 @@ def test_track_repairs_what_the_log_says(
     """The ERROR line of a signup that could not be recorded has the command and its arguments."""
     from flask_partnerstack import set_customer
     from flask_partnerstack import track_signup
-    from flask_partnerstack.errors import LedgerUnavailable
 
     @app.post("/signup")
     @track_signup
@@ -111,6 +113,7 @@ def test_track_sends_nothing_itself(make_app: MakeApp, transport: ScriptedTransp
         (["acme", "--xid", XID, "--ip-address", "somewhere"], "ip_address: expected one IPv4"),
         (["acme", "--xid", XID, "--meta", "[1]"], "expected a JSON object"),
         (["acme", "--xid", XID, "--meta", "{"], "expected a JSON object"),
+        (["acme", "--xid", XID, "--meta", "[" * 100_000], "expected a JSON object"),
     ],
 )
 def test_track_refuses_bad_input(app: Flask, arguments: list[str], said: str) -> None:
@@ -177,6 +180,14 @@ eight,{XID},,"{{""a"": 1}}"
 """
 
 
+@pytest.mark.parametrize("delimiter", ["", ", ", '"', "\n"])
+def test_import_refuses_what_cannot_stand_between_columns(app: Flask, delimiter: str) -> None:
+    """One character, which neither begins a cell nor ends a line."""
+    result = run(app, "import", "-", "--delimiter", delimiter, stdin=CSV)
+    assert result.exit_code == 2
+    assert "--delimiter: expected one character" in result.output
+
+
 @pytest.mark.parametrize("commit", [[], ["--commit"]])
 def test_import_names_bad_rows(app: Flask, commit: list[str]) -> None:
     """By line and field; the good rows count, and the exit code says that there are others."""
@@ -203,6 +214,69 @@ def test_import_as_json(app: Flask) -> None:
     assert said["bad"][0]["field"] == "xid"
 
 
+def test_import_reads_on_after_a_byte_that_is_not_utf_8(app: Flask, tmp_path: Path) -> None:
+    """Its row is a bad one, by the line that an editor shows, and all the others are recorded."""
+    rows = [f"k{number},{XID},Jo\r\n".encode() for number in range(2, 2002)]
+    rows[1499] = f"k1501,{XID},M\xfcller\r\n".encode("latin-1")
+    path = tmp_path / "missed.csv"
+    path.write_bytes(b"\xef\xbb\xbfcustomer_key,xid,name\r\n" + b"".join(rows))
+    result = run(app, "import", str(path), "--commit")
+    assert result.exit_code == 1
+    assert result.stderr == "line 1501: name: expected UTF-8, got the byte 0xfc.\n"
+    assert result.stdout == "Recorded 1999 entries; 0 known already, 1 bad.\n"
+    assert get_state(app).ledger.counts()[Status.PENDING] == 1999
+
+
+#: A row in two lines, one with an end that no cell has, and one whose cell does not end.
+BROKEN = f"""customer_key,xid,meta
+one,{XID},"{{
+}}"
+two,?,"{{
+}}"
+"three"!,{XID},
+four,{XID},
+"five,{XID},
+six,{XID},
+"""
+
+
+def test_import_reads_on_after_a_row_that_is_no_csv(app: Flask) -> None:
+    """A row is named by the line where it begins; one that swallows others says up to where."""
+    result = run(app, "import", "-", "--commit", stdin=BROKEN)
+    xid, wrong_end, no_end = result.stderr.splitlines()
+    assert xid.startswith("line 4: xid: expected")
+    assert wrong_end.startswith("line 6: row: this is not CSV: ")
+    assert no_end.startswith("line 8: row: this is not CSV, up to line 9: ")
+    assert result.stdout == "Recorded 2 entries; 0 known already, 3 bad.\n"
+    assert [entry.customer_key for entry in get_state(app).ledger.entries()] == ["four", "one"]
+
+
+def test_import_takes_a_bottomless_cell_for_a_bad_one(app: Flask) -> None:
+    """JSON deeper than anything can read it spoils its own row only."""
+    deep = "[" * 100_000
+    result = run(app, "import", "-", stdin=f"customer_key,xid,meta\none,{XID},{deep}\ntwo,{XID},\n")
+    assert result.stderr == "line 2: meta: expected JSON.\n"
+    assert "Would record 1 entry; 0 known already, 1 bad." in result.stdout
+
+
+def test_import_says_what_is_done_when_the_ledger_goes_away(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stopped it is said, and how many had been recorded before."""
+    record = Ledger.record
+
+    def fail_on_two(ledger: Ledger, conversion: Conversion, **how: Any) -> object:
+        if conversion.customer_key == "two":
+            raise LedgerUnavailable("here", "disk full")
+        return record(ledger, conversion, **how)
+
+    monkeypatch.setattr(Ledger, "record", fail_on_two)
+    result = run(app, "import", "-", "--commit", stdin=CSV)
+    assert result.exit_code == 1
+    assert result.stdout == "Recorded 1 entry; 0 known already, 0 bad.\n"
+    assert "disk full" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
@@ -212,6 +286,7 @@ def test_import_as_json(app: Flask) -> None:
         ("customer_key;xid\n", 2, "between them, --delimiter"),
         ("customer_key,xid,xid\n", 2, "line 1: expected one column xid"),
         ('customer_key,xid\n"one', 1, "this is not CSV"),
+        ('"customer_key', 1, "line 1: this is not CSV"),
     ],
 )
 def test_import_refuses_what_is_no_table(app: Flask, text: str, code: int, said: str) -> None:
@@ -240,6 +315,7 @@ def test_import_stops_at_ctrl_c(app: Flask, caplog: pytest.LogCaptureFixture) ->
         result = run(app, "import", "-", "--commit", stdin=CSV)
     assert result.exit_code == 130
     assert "Stopped. Imported 1; what is done is done" in result.stderr
+    assert result.stdout == "Recorded 1 entry; 0 known already, 0 bad.\n"
     assert [entry.customer_key for entry in get_state(app).ledger.entries()] == ["one"]
 
 

@@ -44,6 +44,11 @@ def test_a_referred_signup_is_delivered_by_celery(app: Flask, sandbox: SandboxPr
     assert (received["body"]["xid"], received["body"]["email"]) == (XID, JO["email"])
 
 
+def test_a_click_without_a_partner_greets_nobody(app: Flask) -> None:
+    """The page names a partner only where the link did."""
+    assert "friend of" not in app.test_client().get(f"/?ps_xid={XID}").text
+
+
 def test_a_signup_that_fails_leaves_neither(app: Flask) -> None:
     """An e-mail address that is taken: no second user, and no second conversion."""
     for status in (302, 409):

@@ -1,7 +1,4 @@
-"""What the package says of itself, as Markdown: its settings, its commands, its errors.
-
-No Sphinx in here: :mod:`.directives` puts it on pages, and the tests read it as it is.
-"""
+"""What the package says of itself, as Markdown: its settings, its commands, its errors."""
 
 from __future__ import annotations
 
@@ -48,25 +45,34 @@ PROBES: tuple[Any, ...] = (
 )
 
 
+def all_settings() -> str:
+    """Return every key in a table: its default, what it does, and where the rest is told."""
+    rows = (
+        f"| [`{name}`](#{name.lower()}) | {_default_of(field)} | {_cell(_meaning_of(field))} |"
+        for name, field in SETTINGS.items()
+    )
+    return "\n".join(["| key | default | what it is |", "|---|---|---|", *rows])
+
+
 def setting(name: str) -> str:
     """Return one key: its name, type, default, what it does, and what is refused."""
     field = SETTINGS[name]
     lines = [
         f"### `{name}`",
         "",
-        str(field.metadata["meaning"]),
+        _meaning_of(field),
         "",
-        f"Key\n: {_code(PREFIX + name)}",
-        "",
-        f"Type\n: {_code(_type_of(field))}",
-        "",
-        f"Default\n: {_default_of(field)}",
-        "",
-        "Refused",
-        *(f": “{said}”" for said in refusals_of(name)),
+        f"- Key: {_code(PREFIX + name)}",
+        f"- Type: {_code(_type_of(field))}",
+        f"- Default: {_default_of(field)}",
+        f"- Refused: {', '.join(f'“{said}”' for said in refusals_of(name))}",
         "",
     ]
     return "\n".join(lines)
+
+
+def _meaning_of(field: Field[Any]) -> str:
+    return str(field.metadata["meaning"])
 
 
 def refusals_of(name: str) -> tuple[str, ...]:
@@ -111,6 +117,15 @@ def _spoken(duration: timedelta) -> str:
 COMMANDS: Mapping[str, click.Command] = partnerstack.commands
 
 
+def all_commands() -> str:
+    """Return every command in a table, with the first sentence of what it does."""
+    rows = (
+        f"| [`{name}`](#{name}) | {_cell(next(_paragraphs(found.help or '')))} |"
+        for name, found in sorted(COMMANDS.items())
+    )
+    return "\n".join(["| command | what it does |", "|---|---|", *rows])
+
+
 def command(name: str) -> str:
     """Return one command: how it is called, what it does, and each of its options."""
     found = COMMANDS[name]
@@ -122,6 +137,7 @@ def command(name: str) -> str:
         "",
         *_paragraphs(found.help or ""),
         *_options(found, context),
+        "",
     ]
     return "\n".join(lines)
 
@@ -132,12 +148,16 @@ def _paragraphs(text: str) -> Iterator[str]:
         yield ""
 
 
-def _options(found: click.Command, context: click.Context) -> Iterator[str]:
+def _options(found: click.Command, context: click.Context) -> list[str]:
+    rows = [f"| {_code(_cell(name))} | {_cell(told)} |" for name, told in _told(found, context)]
+    return ["| option | what it does |", "|---|---|", *rows] if rows else []
+
+
+def _told(found: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
     for parameter in found.get_params(context):
         record = parameter.get_help_record(context)
         if isinstance(parameter, click.Option) and record and "--help" not in parameter.opts:
-            yield f"{_code(record[0])}\n: {_plain(record[1])}"
-            yield ""
+            yield record[0], _plain(record[1])
 
 
 def _plain(text: str) -> str:
@@ -159,6 +179,10 @@ def error_tree() -> str:
     """Return the drawing at the top of ``flask_partnerstack.errors``."""
     drawn = (inspect.getdoc(errors) or "").partition("::\n\n")[2].partition("\n\n")[0]
     return f"```text\n{textwrap.dedent(drawn)}\n```\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def _code(text: str) -> str:
