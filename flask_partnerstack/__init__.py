@@ -10,6 +10,8 @@ The house, from roof to ground. A file imports only from lower floors::
     signup | snippet | sandbox | doctor | dashboard | metrics | _db | celery | rq
         the decorator; what a page is given; a fake PartnerStack; is it set up right? the
         operator's page; Prometheus; the app's own database; its task queue
+    _runs
+        the decorated views of one request, and who is credited when it ends
     capture | tracking | verification | erasing
         request → g → cookie; conversion → ledger → nudge; is a customer known there? a customer
         is forgotten

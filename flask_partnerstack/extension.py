@@ -13,6 +13,7 @@ from typing import overload
 
 from flask import Blueprint
 from flask import Flask
+from flask import got_request_exception
 
 from . import capture
 from . import signals
@@ -22,6 +23,8 @@ from . import startup
 from . import tracking
 from . import verification
 from ._db import join_metadata
+from ._runs import AskCustomer
+from ._runs import AskSuccess
 from ._state import EXTENSION
 from ._state import State
 from .assembly import Givens
@@ -33,8 +36,6 @@ from .hooks import Hooks
 from .hooks import SkipIfHook
 from .ledger import utcnow
 from .settings import Settings
-from .signup import AskCustomer
-from .signup import AskSuccess
 from .verification import WhenVerified
 from .wire import HTTPTransport
 from .wire import Transport
@@ -188,6 +189,7 @@ def _hook(app: Flask, state: State) -> None:
     if state.settings.enabled:
         snippet.add_endpoint(app, state)
         _wrap(app)
+        got_request_exception.connect(signup.fail, sender=app, weak=False)
     else:
         app.preprocess_request = capture.ignoring(  # type: ignore[method-assign]
             app.preprocess_request
