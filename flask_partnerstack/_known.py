@@ -24,6 +24,7 @@ from .conversion import cleaned_user_agent
 from .conversion import without_invalid
 from .errors import InvalidConversion
 from .referral import Referral
+from .referral import check_clicked_at
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -86,6 +87,7 @@ def _known_of_stored(state: State, referral: object) -> Known | None:
             f"expected a Referral, got {type(referral).__name__}. Of a text that its dumps() "
             "wrote, Referral.loads(text) makes one.",
         )
+    check_clicked_at(referral.clicked_at)  # also of one that cannot be converted anyhow
     if _may_earn(state, referral):
         return Known(check_xid(referral.xid), referral, _said_by(referral))
     if referral.xid is not None:

@@ -27,6 +27,7 @@ from .conversion import CustomerKey
 from .conversion import check_customer_key
 from .conversion import check_optional
 from .conversion import without_invalid
+from .errors import InvalidConversion
 from .ledger import Entry
 from .ledger import Recorded
 from .ledger import Status
@@ -34,6 +35,7 @@ from .masking import log_extra
 from .masking import looks_like_email
 from .masking import masked
 from .referral import Referral
+from .referral import check_clicked_at
 from .referral import valid_xid
 from .settings import HASH
 from .settings import Settings
@@ -133,11 +135,29 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
         if name not in essential and value is not None  # not given, so the request's
     }
     kept, complaints = without_invalid(optional)
+    if isinstance(referral := essential.get("referral"), Referral):
+        essential["referral"], amiss = _without_amiss(referral)
+        complaints += amiss
     if kept.pop("partner_key", None) is not None:
         complaints.append("partner_key: it comes with the click; expected referral= or none.")
     for complaint in complaints:
         _say_left_out(str(customer_key), click_of(fields), complaint)
     track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
+
+
+def _without_amiss(referral: Referral) -> tuple[Referral, list[str]]:
+    """Return a referral that can be reported, and for what is left out of it what is wrong."""
+    said = {"partner_key": referral.partner_key, "sub_ids": referral.sub_ids}
+    kept, complaints = without_invalid(said)
+    clicked_at = None
+    try:
+        clicked_at = check_clicked_at(referral.clicked_at)
+    except InvalidConversion as e:  # of an unknown moment none is too old
+        complaints.append(str(e))
+    if not complaints:
+        return referral, []
+    given: dict[str, Any] = {"partner_key": None, "sub_ids": (), **kept}
+    return replace(referral, clicked_at=clicked_at, **given), complaints
 
 
 def click_of(fields: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -487,6 +488,31 @@ def test_a_field_that_is_left_out_is_said_of_its_own_click(
     app.add_url_rule("/signup", "signup", view, methods=["POST"])
     client.post("/signup")
     assert "customer acme, xid Stored1234: email: expected" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ({"clicked_at": datetime(2020, 1, 1)}, "referral: clicked_at: expected an aware"),
+        ({"partner_key": "a\nb"}, "partner_key: expected text without control"),
+        ({"sub_ids": "c001"}, "sub_ids: expected a list"),
+    ],
+)
+def test_what_a_stored_referral_says_amiss_is_left_out(
+    app: Flask,
+    client: FlaskClient,
+    caplog: pytest.LogCaptureFixture,
+    stored: dict[str, Any],
+    said: str,
+) -> None:
+    """The click is the partner's all the same; of an unknown moment none is too old."""
+    customer = {"customer_key": "acme", "referral": Referral("Stored1234", **stored)}
+    view = track_signup(customer=lambda: customer)(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client.post("/signup")
+    assert get_state(app).ledger.get("acme").xid == "Stored1234"
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert f"left out: customer acme, xid Stored1234: {said}" in line
 
 
 def test_what_is_not_recorded_is_said_of_its_own_click(

@@ -141,6 +141,16 @@ def test_a_stored_referral_too_old_earns_nothing(
     assert "StoredClick123: it is older than ATTRIBUTION_WINDOW" in caplog.text
 
 
+@pytest.mark.parametrize("xid", ["StoredClick123", None])
+def test_a_stored_moment_without_a_zone_is_refused(
+    app: Flask, clock: Clock, xid: str | None
+) -> None:
+    """It shows at the first signup, whoever it is, and not at the first that was referred."""
+    stored = Referral(xid=xid, partner_key="ann", clicked_at=clock().replace(tzinfo=None))
+    with app.app_context(), pytest.raises(InvalidConversion, match=r"^referral: clicked_at: "):
+        track_conversion("acme", referral=stored)
+
+
 def test_it_works_outside_a_request(app: Flask) -> None:
     """A job or a shell records a stored click; without one there is none."""
     with app.app_context():

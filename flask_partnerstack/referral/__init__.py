@@ -11,6 +11,7 @@ from .query import decorate as decorate
 from .query import read_query as read_query
 from .value import EMPTY as EMPTY
 from .value import Referral as Referral
+from .value import check_clicked_at as check_clicked_at
 from .value import decode_partner_key as decode_partner_key
 from .value import encode_partner_key as encode_partner_key
 from .value import valid_xid as valid_xid

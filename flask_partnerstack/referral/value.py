@@ -12,6 +12,8 @@ from datetime import timedelta
 from datetime import timezone
 from typing import Any
 
+from ..errors import InvalidConversion
+
 #: An xid is opaque. Those seen have 12 or 14 base62 characters; anything outside this is
 #: refused rather than mended, because a mended one is another click's or nobody's.
 _XID = re.compile(r"[0-9A-Za-z_-]{4,128}", re.ASCII)
@@ -47,17 +49,24 @@ class Referral:
         return self.xid is not None or self.partner_key is not None
 
     def expired(self, now: datetime, window: timedelta) -> bool:
-        """Say whether the click is too old to earn at ``now``. An unknown time is never too old."""
-        return self.clicked_at is not None and now - self.clicked_at >= window
+        """Say whether the click is too old to earn at ``now``. An unknown time is never too old.
+
+        :raises InvalidConversion: ``clicked_at`` is not aware.
+        """
+        clicked_at = check_clicked_at(self.clicked_at)
+        return clicked_at is not None and now - clicked_at >= window
 
     def dumps(self) -> str:
-        """Return a short text to store on a user or lead row; :meth:`loads` reads it back."""
-        clicked_at = self.clicked_at and int(self.clicked_at.timestamp())
+        """Return a short text to store on a user or lead row; :meth:`loads` reads it back.
+
+        :raises InvalidConversion: ``clicked_at`` is not aware.
+        """
+        clicked_at = check_clicked_at(self.clicked_at)
         content = {
             "v": 1,
             "xid": self.xid,
             "partner_key": self.partner_key,
-            "clicked_at": clicked_at,
+            "clicked_at": clicked_at and int(clicked_at.timestamp()),
             "sub_ids": list(self.sub_ids),
         }
         return json.dumps({k: v for k, v in content.items() if v}, separators=(",", ":"))
@@ -88,6 +97,25 @@ def _from_content(content: dict[str, Any]) -> Referral:
         clicked_at=moment(content.get("clicked_at")),
         sub_ids=valid_sub_ids(sub_ids if isinstance(sub_ids, list) else []),
         source="stored",
+    )
+
+
+def check_clicked_at(value: object) -> datetime | None:
+    """Return a click's moment as it came.
+
+    Not asked where a referral is made: a function that ``customer=`` asks would raise there, and
+    its customer be lost for the moment of a click.
+
+    :raises InvalidConversion: without a time zone nobody can say when that was.
+    """
+    if value is None or (isinstance(value, datetime) and value.utcoffset() is not None):
+        return value
+    got = "a naive one" if isinstance(value, datetime) else type(value).__name__
+    raise InvalidConversion(
+        "referral",
+        f"clicked_at: expected an aware datetime or None, got {got}. SQLite and MySQL give a "
+        "column back without its zone: where it was stored in UTC, clicked_at.replace(tzinfo="
+        "timezone.utc). Or store the text of dumps(), and Referral.loads(text) reads it whole.",
     )
 
 

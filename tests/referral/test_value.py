@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from flask_partnerstack import Referral
+from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.referral import EMPTY
 from flask_partnerstack.referral import decode_partner_key
 from flask_partnerstack.referral import valid_xid
@@ -172,3 +173,13 @@ def test_bad_sub_ids_are_left_out() -> None:
 
     assert Referral.loads(json.dumps(content)).sub_ids == tuple(good[:10])
     assert Referral.loads(json.dumps(none)).sub_ids == ()
+
+
+@pytest.mark.parametrize("at", [NOON.replace(tzinfo=None), "2026-03-01", 1772366400, NOON.date()])
+def test_a_moment_that_is_not_aware_is_no_moment(at: object) -> None:
+    """SQLite and MySQL give a column back without its zone: an error says so, and guesses none."""
+    referral = Referral("Kvx64pph9uhCju", clicked_at=cast("datetime", at))
+
+    for use in (referral.dumps, lambda: referral.expired(NOON, timedelta(days=90))):
+        with pytest.raises(InvalidConversion, match=r"^referral: clicked_at: .* aware .*tzinfo="):
+            use()
