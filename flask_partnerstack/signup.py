@@ -59,9 +59,10 @@ def track_signup(
     The sure way is to call :func:`set_customer` in the view; then it counts when the view
     answered below 400. Whatever goes wrong in tracking is logged and never reaches the signup.
 
-    :param customer: asked after the view, for ``track_conversion``'s arguments as a mapping, or
-        ``None`` for nobody. Only after a POST, PUT or PATCH that was answered with 201 or a
-        redirect to another path: 200 is a form with errors, and a redirect to itself is one too.
+    :param customer: asked after the view, for ``track_conversion``'s arguments as a mapping, all
+        but ``session``, or ``None`` for nobody. Only after a POST, PUT or PATCH that was answered
+        with 201 or a redirect to another path: 200 is a form with errors, and a redirect to itself
+        is one too.
     :param success: replaces that rule; gets the finished response.
     """
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
@@ -128,21 +129,42 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
     :raises InvalidConversion: a bad customer key or xid.
     :raises LedgerUnavailable: it could not be written down.
     """
-    essential = {name: fields[name] for name in ("xid", "referral") if name in fields}
-    optional = {
+    click, complaints = _click_in(fields)
+    kept, amiss = _optional_in(fields)
+    for complaint in (*amiss, *complaints):
+        _say_left_out(str(customer_key), click_of(fields), complaint)
+    track_conversion(customer_key, **click, **kept)  # type: ignore[arg-type]
+
+
+#: What says which click it is. ``None`` says something, too.
+_CLICK = ("xid", "referral")
+_REFUSED = {
+    "partner_key": "it comes with the click; expected referral= or none.",
+    "session": "the view is over, and its transaction with it; expected none, or a call of "
+    "track_conversion(session=…) in the view.",
+}
+_ARGUMENTS = [name for name in signature(track_conversion).parameters if name not in _REFUSED]
+_OPTIONAL = frozenset(_ARGUMENTS) - {"customer_key", *_CLICK}
+_EXPECTED = f"expected one of {', '.join(_ARGUMENTS)}."
+
+
+def _click_in(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    click = {name: fields[name] for name in _CLICK if name in fields}
+    if not isinstance(click.get("referral"), Referral):
+        return click, []
+    click["referral"], complaints = _without_amiss(click["referral"])
+    return click, complaints
+
+
+def _optional_in(fields: Mapping[str, Any]) -> tuple[dict[str, object], list[str]]:
+    given = {
         name: value
         for name, value in fields.items()
-        if name not in essential and value is not None  # not given, so the request's
+        if name not in _CLICK and value is not None  # not given, so the request's
     }
-    kept, complaints = without_invalid(optional)
-    if isinstance(referral := essential.get("referral"), Referral):
-        essential["referral"], amiss = _without_amiss(referral)
-        complaints += amiss
-    if kept.pop("partner_key", None) is not None:
-        complaints.append("partner_key: it comes with the click; expected referral= or none.")
-    for complaint in complaints:
-        _say_left_out(str(customer_key), click_of(fields), complaint)
-    track_conversion(customer_key, **essential, **kept)  # type: ignore[arg-type]
+    unknown = [name for name in given if name not in _OPTIONAL]
+    kept, complaints = without_invalid({n: v for n, v in given.items() if n in _OPTIONAL})
+    return kept, [*complaints, *(f"{name}: {_REFUSED.get(name, _EXPECTED)}" for name in unknown)]
 
 
 def _without_amiss(referral: Referral) -> tuple[Referral, list[str]]:

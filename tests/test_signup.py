@@ -28,6 +28,7 @@ from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
 from flask_partnerstack import set_customer
 from flask_partnerstack import signals
+from flask_partnerstack import track_conversion
 from flask_partnerstack import track_signup
 from flask_partnerstack._state import get_state
 from tests.kit import XID
@@ -540,6 +541,32 @@ def test_a_misspelt_field_is_left_out_by_name(
     client.post("/signup")
     assert keys(app) == ["acme"]
     assert "e_mail: expected one of" in caplog.text
+
+
+def test_what_customer_may_say_is_said_whole(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever misspelt the key is told of it, and of nothing that is refused then."""
+    view = track_signup(customer=lambda: {"key": "acme"})(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client.post("/signup")
+    line = caplog.messages[0]
+    expected = line.partition("key: expected one of ")[2].rstrip(".").split(", ")
+    arguments = inspect.signature(track_conversion).parameters.keys()
+    assert expected == [name for name in arguments if name != "session"]
+
+
+def test_a_session_beside_a_customer_is_left_out(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The view is over, and so is its transaction: said with the way out, and the rest recorded."""
+    customer = {"customer_key": "acme", "session": object()}
+    view = track_signup(customer=lambda: customer)(lambda: ("created", 201))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client.post("/signup")
+    assert keys(app) == ["acme"]
+    assert "session: the view is over" in caplog.text
+    assert "track_conversion(session=" in caplog.text
 
 
 def test_a_misspelt_field_of_set_customer_breaks_no_signup(
