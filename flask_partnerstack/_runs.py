@@ -32,6 +32,7 @@ from .errors import PartnerStackError
 from .masking import log_extra
 from .masking import masked
 from .tracking import click_of
+from .tracking import key_text
 from .tracking import record_leniently
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -289,4 +290,4 @@ def _regret(customer: Customer, error: Exception) -> None:
 
 
 def _key_of(customer: Customer) -> str:
-    return str(customer.get("customer_key"))
+    return key_text(customer.get("customer_key"))

@@ -30,6 +30,7 @@ from .conversion import CustomerKey
 from .errors import NotInitialized
 from .masking import log_extra
 from .masking import masked
+from .tracking import key_text
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -192,7 +193,7 @@ _LATE = (
 
 
 def _complain(customer_key: object, xid: str | None, what: str) -> None:
-    key = str(customer_key)
+    key = key_text(customer_key)
     log.error(
         "A conversion was NOT recorded: customer %s, xid %s: %s.",
         masked(key),

@@ -132,7 +132,7 @@ def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
     click, complaints = _click_in(fields)
     kept, amiss = _optional_in(fields)
     for complaint in (*amiss, *complaints):
-        _say_left_out(str(customer_key), click_of(fields), complaint)
+        _say_left_out(key_text(customer_key), click_of(fields), complaint)
     track_conversion(customer_key, **click, **kept)  # type: ignore[arg-type]
 
 
@@ -191,6 +191,16 @@ def click_of(fields: Mapping[str, Any]) -> str | None:
         return valid_xid(fields["xid"])
     referral = fields.get("referral", current_visit().referral)
     return referral.xid if isinstance(referral, Referral) else None
+
+
+def key_text(customer_key: object) -> str:
+    """Return what a view named as customer key, for a log line, whatever it is. Never raises."""
+    try:
+        return str(customer_key)
+    except Exception:  # somebody else's object
+        kind = type(customer_key).__name__
+        log.exception("A customer key of the type %s has no text.", kind)
+        return f"<{kind}>"
 
 
 def _say_left_out(customer_key: str, xid: str | None, complaint: str) -> None:

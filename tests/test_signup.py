@@ -412,6 +412,36 @@ def test_set_customer_outside_a_decorated_view_is_said(
     assert f"customer acme, xid {XID}: " in caplog.text
 
 
+class Unspeakable:
+    """What raises wherever it is put into words."""
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+    __repr__ = __str__
+
+
+def test_a_key_without_words_raises_nowhere(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be a key is said of its click, with its kind, in a decorated view and outside."""
+    key: Any = Unspeakable()
+    misspelt: Any = {"e_mail": "x"}
+
+    def signup() -> str:
+        set_customer(key, **misspelt)
+        return "ok"
+
+    route(app, signup)
+    app.add_url_rule("/decorated", "decorated", track_signup(signup), methods=["POST"])
+    assert client.post("/signup").text == "ok"
+    assert client.post("/decorated").text == "ok"
+    said = f"customer <Unspeakable>, xid {XID}: "
+    lines = [line for line in caplog.messages if said in line]
+    assert ["outside a view" in line for line in lines] == [True, False, False]
+    assert f"NOT recorded: {said}customer_key: expected a str" in lines[-1]
+
+
 def test_set_customer_in_a_stream_is_said(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
