@@ -65,7 +65,10 @@ def track_signup(
         with 201 or a redirect to another path: 200 is a form with errors, and a redirect to itself
         is one too.
     :param success: replaces that rule; gets the finished response.
+    :raises TypeError: ``customer`` or ``success`` cannot be asked.
     """
+    _check(customer, "customer")
+    _check(success, "success")
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         return _decorated(view, customer, success)
@@ -146,6 +149,14 @@ def _decorated_async(
             return await view(*args, **kwargs)
 
     return tracked
+
+
+def _check(ask: object, role: str) -> None:
+    if ask is not None and not callable(ask):
+        raise TypeError(
+            f"{role}: expected a function, def or async def, got {type(ask).__name__}. It is asked "
+            "in each request, when the view has answered."
+        )
 
 
 def _begin(customer: AskCustomer | None, success: AskSuccess | None) -> Run:

@@ -297,6 +297,17 @@ def test_set_customer_needs_no_rule(app: Flask, client: FlaskClient) -> None:
     assert keys(app) == ["said"]
 
 
+@pytest.mark.parametrize("role", ["customer", "success"])
+@pytest.mark.parametrize("given", ["acme", {"customer_key": "jo@acme.com"}, True])
+@pytest.mark.parametrize("decorator", [track_signup, PartnerStack.track_signup])
+def test_what_cannot_be_asked_is_refused_at_once(decorator: View, role: str, given: Any) -> None:
+    """The mistake shows at the import, and its value, somebody's address perhaps, nowhere."""
+    expected = rf"^{role}: expected a function, def or async def, got {type(given).__name__}\."
+    with pytest.raises(TypeError, match=expected) as raised:
+        decorator(**{role: given})
+    assert "acme.com" not in str(raised.value)
+
+
 # --- every kind of view -------------------------------------------------------------------------
 
 
