@@ -169,6 +169,11 @@ def cleaned_user_agent(text: str | None) -> str | None:
     return printable[:LONGEST_USER_AGENT].strip() or None
 
 
+def spelled_out(text: str) -> str:
+    """Return ``text`` as one line that any ledger can hold: the rest as Python escapes it."""
+    return _UNSPEAKABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def _plain(field: str, text: str, longest: int) -> str:
     if len(text) > longest:
         raise InvalidConversion(field, f"expected {longest} characters at most, got {len(text)}.")

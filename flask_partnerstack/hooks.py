@@ -14,6 +14,7 @@ from typing import Literal
 from typing import TypeVar
 
 from .conversion import Conversion
+from .conversion import spelled_out
 from .referral import Referral
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -98,7 +99,8 @@ def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
         return f"the skip_if hook {_name(skip_if)} raised"
     if not answer:
         return None
-    return answer[:LONGEST_REASON] if isinstance(answer, str) else _name(skip_if)
+    # A veto counts whatever its words: what the database refused of them would have it forgotten.
+    return spelled_out(answer)[:LONGEST_REASON] if isinstance(answer, str) else _name(skip_if)
 
 
 def _check(hook: object, registrar: str) -> None:

@@ -311,6 +311,24 @@ def test_yes_is_a_reason(partnerstack: PartnerStack, client: FlaskClient) -> Non
     assert len((client.post("/signup?long=1").json or {})["reason"]) <= LONGEST_REASON
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("staff \ud83d", "staff \\ud83d"),
+        ("staff\x00\nsecond line", "staff\\x00\\nsecond line"),
+        ("社員\u3000テスト 🎉", "社員\u3000テスト 🎉"),
+    ],
+)
+def test_a_veto_counts_whatever_its_words(
+    partnerstack: PartnerStack, client: FlaskClient, said: str, reason: str
+) -> None:
+    """What no ledger can hold, or is more than a line, is written as Python writes it."""
+    partnerstack.skip_if(lambda *_: said)
+    client.get("/", query_string=LANDING)
+
+    assert client.post("/signup").json == {"status": "skipped", "reason": reason}
+
+
 def test_veto_that_raises(
     partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
