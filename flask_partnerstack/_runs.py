@@ -28,7 +28,6 @@ from . import signals
 from ._state import get_state
 from ._state import this_app
 from .errors import InvalidConversion
-from .errors import PartnerStackError
 from .masking import log_extra
 from .masking import masked
 from .tracking import click_of
@@ -43,6 +42,7 @@ AskCustomer = Callable[[], "Customer | Awaitable[Customer | None] | None"]
 AskSuccess = Callable[[Response], "bool | Awaitable[bool]"]
 End = Response | BaseException
 """The finished response, or what was raised in the place of one."""
+UNSAFE = ("POST", "PUT", "PATCH")
 
 
 class Run:
@@ -80,13 +80,16 @@ class Run:
             return None
         return _check_customer(_awaited(self._ask_customer()))
 
-    def was_to_ask(self, response: Response) -> bool:
-        """Say whether the answer looks as if ``customer=`` had been asked, had the view not failed.
+    def was_to_ask(self, end: End) -> bool:
+        """Say whether ``customer=`` might have named somebody, had nothing been raised.
 
         ``success=`` is not asked: it expects the view's own answers.
         """
-        failed = self._ask_customer is not None and self.failure is not None
-        return failed and looks_like_success(response)
+        if self._ask_customer is None:
+            return False
+        if isinstance(end, BaseException):
+            return self.failure is None and request.method in UNSAFE
+        return self.failure is not None and looks_like_success(end)
 
     def objection(self, end: End) -> str | None:
         """Return why whom the view named is not credited, or ``None`` where they are."""
@@ -190,10 +193,9 @@ class Runs:
         """Yield by their keys who was named, or to be asked for, each with what is in the way."""
         for run, customer in self._named.items():
             yield _key_of(customer), (customer, run.objection(end) or _SUPERSEDED)
-        if credited is None and not self._named and not isinstance(end, BaseException):
-            for run in self._runs:
-                if run.was_to_ask(end):
-                    yield "", ({}, f"customer= is not asked, {run.objection(end)}")
+        for run in self._runs:
+            if credited is None and not self._named and run.was_to_ask(end):
+                yield "", ({}, f"customer= is not asked, {run.objection(end)}")
 
 
 _SUPERSEDED = "another view of the same request named somebody else after them"
@@ -231,7 +233,7 @@ def _check_customer(answer: Any) -> Customer | None:
 
 def looks_like_success(response: Response) -> bool:
     """Say whether the current request's answer is one that signup views give on success."""
-    if request.method not in ("POST", "PUT", "PATCH"):
+    if request.method not in UNSAFE:
         return False
     return response.status_code == 201 or _leads_elsewhere(response)
 
@@ -270,7 +272,7 @@ def _is_recorded(key: str) -> bool:
     """Say whether the customer has an entry all the same, by ``track_conversion()`` for example."""
     try:
         return bool(get_state().ledger.get(key))
-    except (PartnerStackError, ValueError):  # none, no ledger, or what can be no key
+    except Exception:  # noqa: BLE001 - none, no ledger, what can be no key: the line is due
         return False
 
 

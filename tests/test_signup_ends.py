@@ -209,6 +209,7 @@ LOST = [
     (track_signup(naming(create)), turns, 500, "customer acme", "was answered 500"),
     # Something failed behind the view.
     (track_signup(naming(create)), fails_late, 500, "customer acme", "LookupError was raised"),
+    (asked(create), fails_late, 500, "customer None", "LookupError was raised after"),
     (track_signup(naming(create)), fails_late_once, 302, "acme", "LookupError was raised after"),
     (track_signup(naming(answer_nothing)), handles, 302, "acme", "TypeError was raised after"),
 ]
@@ -234,6 +235,15 @@ def test_whoever_was_named_is_recorded_or_said(
     assert [level for level, _ in said] == ([logging.WARNING] if words else [])
     for _, line in said:
         assert all(word in line for word in (*words, f"xid {XID}: ", "track_conversion("))
+
+
+def test_a_failure_that_names_nobody_is_no_loss(
+    visit: Visit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a view that raises, and is answered so, Flask has said all that there is to say."""
+    _, client = visit(asked(stumble))
+    assert client.post("/signup").status_code == 500
+    assert ours(caplog) == []
 
 
 def test_what_flask_does_not_catch_is_said(visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
@@ -282,6 +292,20 @@ def test_the_way_out_ends_the_warning(visit: Visit, caplog: pytest.LogCaptureFix
     assert client.post("/signup").status_code == 302
     assert keys(app) == ["acme"]
     assert ours(caplog) == []
+
+
+@pytest.mark.parametrize("customer_key", ["acme", "half a character \ud83d"])
+def test_a_loss_is_said_without_a_ledger(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, customer_key: str
+) -> None:
+    """Whether the customer has an entry cannot be looked up then: the line is due."""
+    app = make_app(LEDGER_URL="sqlite:///unfurnished.db")
+    view = track_signup(naming(turn_away, customer_key))
+    app.add_url_rule("/signup", "signup", view, methods=["POST"])
+    client = app.test_client()
+    client.set_cookie("ps_xid", XID)
+    client.post("/signup")
+    assert f"xid {XID}: the view named them, and was answered 409" in ours(caplog)[-1][1]
 
 
 def test_of_two_the_last_is_credited(visit: Visit, caplog: pytest.LogCaptureFixture) -> None:

@@ -61,7 +61,7 @@ def not_converted(
 _NOTHING_RECORDED = (
     "Nothing is in the ledger. Did the visitor arrive by a link (partnerstack_client.arrive()), "
     "did the signup succeed, and did its view, under @track_signup, call set_customer()? An ERROR "
-    "in the log says what went wrong."
+    "or WARNING in the log says what went wrong."
 )
 
 
