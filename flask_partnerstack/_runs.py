@@ -24,20 +24,15 @@ from flask import current_app
 from flask import request
 from werkzeug.exceptions import HTTPException
 
-from . import signals
-from ._state import get_state
-from ._state import this_app
+from ._lenient import record_leniently
+from ._losses import Customer
+from ._losses import key_of
+from ._losses import regret
+from ._losses import say_not_recorded
 from .errors import InvalidConversion
-from .masking import log_extra
-from .masking import masked
-from .tracking import click_of
-from .tracking import key_text
-from .tracking import record_leniently
 
 log: Final = logging.getLogger("flask_partnerstack")
 
-Customer = Mapping[str, Any]
-"""``track_conversion``'s arguments, by name."""
 AskCustomer = Callable[[], "Customer | Awaitable[Customer | None] | None"]
 AskSuccess = Callable[[Response], "bool | Awaitable[bool]"]
 End = Response | BaseException
@@ -166,10 +161,9 @@ class Runs:
         try:
             customer = self._credited(end)
             if customer is not None:
-                fields = dict(customer)
-                record_leniently(fields.pop("customer_key", None), fields)
+                record_leniently(customer)
         except Exception as e:  # noqa: BLE001 - nothing of ours may break the signup
-            _regret(customer or {}, e)
+            regret(customer or {}, e)
         return customer
 
     def _credited(self, end: End) -> Customer | None:
@@ -183,16 +177,16 @@ class Runs:
     def _say_lost(self, end: End, credited: Customer | None) -> None:
         lost = dict(self._lost(end, credited))
         if credited is not None:
-            lost.pop(_key_of(credited), None)
+            lost.pop(key_of(credited), None)
         for customer, reason in lost.values():
-            _say_not_recorded(customer, reason)
+            say_not_recorded(customer, reason)
 
     def _lost(
         self, end: End, credited: Customer | None
     ) -> Iterator[tuple[str, tuple[Customer, str]]]:
         """Yield by their keys who was named, or to be asked for, each with what is in the way."""
         for run, customer in self._named.items():
-            yield _key_of(customer), (customer, run.objection(end) or _SUPERSEDED)
+            yield key_of(customer), (customer, run.objection(end) or _SUPERSEDED)
         for run in self._runs:
             if credited is None and not self._named and run.was_to_ask(end):
                 yield "", ({}, f"customer= is not asked, {run.objection(end)}")
@@ -243,53 +237,3 @@ def _leads_elsewhere(response: Response) -> bool:
         return False
     target = urlsplit(urljoin(request.url, response.location))
     return unquote(target.path) != request.script_root + request.path
-
-
-# --- what is not recorded -----------------------------------------------------------------------
-
-_REPAIR = (
-    "flask partnerstack track CUSTOMER_KEY --xid XID, or track_conversion(customer_key, xid=…)"
-)
-
-
-def _say_not_recorded(customer: Customer, reason: str) -> None:
-    """Say what became of a customer whom a partner referred, and whose signup failed."""
-    key, xid = _key_of(customer), click_of(customer)
-    if xid is None or (customer and _is_recorded(key)):
-        return
-    log.warning(
-        "Nothing is recorded of customer %s, xid %s: %s. If they did sign up, record it with: %s. "
-        "Where a handler or decorator answers for such a view, call track_conversion() in it.",
-        masked(key),
-        xid,
-        reason,
-        _REPAIR,
-        extra=log_extra(key, xid),
-    )
-
-
-def _is_recorded(key: str) -> bool:
-    """Say whether the customer has an entry all the same, by ``track_conversion()`` for example."""
-    try:
-        return bool(get_state().ledger.get(key))
-    except Exception:  # noqa: BLE001 - none, no ledger, what can be no key: the line is due
-        return False
-
-
-def _regret(customer: Customer, error: Exception) -> None:
-    """Log what is needed to record by hand what could not be recorded, and tell the app."""
-    key, xid = _key_of(customer), click_of(customer)
-    log.error(
-        "A conversion was NOT recorded: customer %s, xid %s: %s. Record it with: %s.",
-        masked(key),
-        xid,
-        str(error).rstrip("."),
-        _REPAIR,
-        exc_info=error,
-        extra=log_extra(key, xid),
-    )
-    signals.send(signals.conversion_skipped, this_app(), entry=None, reason=str(error))
-
-
-def _key_of(customer: Customer) -> str:
-    return key_text(customer.get("customer_key"))

@@ -20,6 +20,7 @@ from typing import overload
 from flask import Flask
 from flask import has_request_context
 
+from ._losses import key_text
 from ._runs import AskCustomer
 from ._runs import AskSuccess
 from ._runs import Run
@@ -30,7 +31,6 @@ from .conversion import CustomerKey
 from .errors import NotInitialized
 from .masking import log_extra
 from .masking import masked
-from .tracking import key_text
 
 log: Final = logging.getLogger("flask_partnerstack")
 

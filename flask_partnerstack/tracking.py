@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from inspect import signature
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
@@ -22,22 +21,16 @@ from ._known import known_of
 from ._state import State
 from ._state import get_state
 from ._state import this_app
-from ._visit import current_visit
 from .conversion import Conversion
 from .conversion import CustomerKey
 from .conversion import check_customer_key
 from .conversion import check_optional
-from .conversion import without_invalid
-from .errors import InvalidConversion
 from .ledger import Entry
 from .ledger import Recorded
 from .ledger import Status
-from .masking import log_extra
 from .masking import looks_like_email
 from .masking import masked
 from .referral import Referral
-from .referral import check_clicked_at
-from .referral import valid_xid
 from .settings import HASH
 from .settings import Settings
 
@@ -121,96 +114,6 @@ def track_conversion(
         **{**known.facts, **check_optional(told)},
     )
     return _record(state, conversion, known.referral, session)
-
-
-def record_leniently(customer_key: object, fields: Mapping[str, Any]) -> None:
-    """Record what a decorated view said, leaving out optional fields that cannot be reported.
-
-    :raises InvalidConversion: a bad customer key or xid.
-    :raises LedgerUnavailable: it could not be written down.
-    """
-    click, complaints = _click_in(fields)
-    kept, amiss = _optional_in(fields)
-    for complaint in (*amiss, *complaints):
-        _say_left_out(key_text(customer_key), click_of(fields), complaint)
-    track_conversion(customer_key, **click, **kept)  # type: ignore[arg-type]
-
-
-#: What says which click it is. ``None`` says something, too.
-_CLICK = ("xid", "referral")
-_REFUSED = {
-    "partner_key": "it comes with the click; expected referral= or none.",
-    "session": "the view is over, and its transaction with it; expected none, or a call of "
-    "track_conversion(session=…) in the view.",
-}
-_ARGUMENTS = [name for name in signature(track_conversion).parameters if name not in _REFUSED]
-_OPTIONAL = frozenset(_ARGUMENTS) - {"customer_key", *_CLICK}
-_EXPECTED = f"expected one of {', '.join(_ARGUMENTS)}."
-
-
-def _click_in(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    click = {name: fields[name] for name in _CLICK if name in fields}
-    if not isinstance(click.get("referral"), Referral):
-        return click, []
-    click["referral"], complaints = _without_amiss(click["referral"])
-    return click, complaints
-
-
-def _optional_in(fields: Mapping[str, Any]) -> tuple[dict[str, object], list[str]]:
-    given = {
-        name: value
-        for name, value in fields.items()
-        if name not in _CLICK and value is not None  # not given, so the request's
-    }
-    unknown = [name for name in given if name not in _OPTIONAL]
-    kept, complaints = without_invalid({n: v for n, v in given.items() if n in _OPTIONAL})
-    return kept, [*complaints, *(f"{name}: {_REFUSED.get(name, _EXPECTED)}" for name in unknown)]
-
-
-def _without_amiss(referral: Referral) -> tuple[Referral, list[str]]:
-    """Return a referral that can be reported, and for what is left out of it what is wrong."""
-    said = {"partner_key": referral.partner_key, "sub_ids": referral.sub_ids}
-    kept, complaints = without_invalid(said)
-    clicked_at = None
-    try:
-        clicked_at = check_clicked_at(referral.clicked_at)
-    except InvalidConversion as e:  # of an unknown moment none is too old
-        complaints.append(str(e))
-    if not complaints:
-        return referral, []
-    given: dict[str, Any] = {"partner_key": None, "sub_ids": (), **kept}
-    return replace(referral, clicked_at=clicked_at, **given), complaints
-
-
-def click_of(fields: Mapping[str, Any]) -> str | None:
-    """Return the click that a decorated view's customer came by: the one given, or the request's.
-
-    For a log line; what cannot be a click is not shown.
-    """
-    if fields.get("xid") is not None:
-        return valid_xid(fields["xid"])
-    referral = fields.get("referral", current_visit().referral)
-    return referral.xid if isinstance(referral, Referral) else None
-
-
-def key_text(customer_key: object) -> str:
-    """Return what a view named as customer key, for a log line, whatever it is. Never raises."""
-    try:
-        return str(customer_key)
-    except Exception:  # somebody else's object
-        kind = type(customer_key).__name__
-        log.exception("A customer key of the type %s has no text.", kind)
-        return f"<{kind}>"
-
-
-def _say_left_out(customer_key: str, xid: str | None, complaint: str) -> None:
-    log.error(
-        "A field of a conversion is left out: customer %s, xid %s: %s",
-        masked(customer_key),
-        xid,
-        complaint,
-        extra=log_extra(customer_key, xid),
-    )
 
 
 def discreet(conversion: Conversion, settings: Settings) -> Conversion:
