@@ -5,18 +5,21 @@ The house, from roof to ground. A file imports only from lower floors::
     testing
         the developer's kit: your app before a PartnerStack that is not there
     extension | cli
-    startup | assembly
         PartnerStack; the flask partnerstack commands
+    startup | assembly
+        what is wrong with a setup; the parts that belong to one app
     signup | snippet | sandbox | doctor | dashboard | metrics | _db | celery | rq
         the decorator; what a page is given; a fake PartnerStack; is it set up right? the
         operator's page; Prometheus; the app's own database; its task queue
     _runs
         the decorated views of one request, and who is credited when it ends
+    _lenient
+        a conversion without what cannot be reported
     capture | tracking | verification | erasing
         request → g → cookie; conversion → ledger → nudge; is a customer known there? a customer
         is forgotten
-    _known
-        what is known of a customer without being told
+    _known | _losses
+        what is known of a customer without being told; what is said of who is not recorded
     _visit | _origin
         what one request says of the visitor's clicks; was it sent by a page of ours?
     signals
