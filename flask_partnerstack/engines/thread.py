@@ -12,17 +12,15 @@ from typing import Final
 
 from .. import forks
 from ..errors import LedgerUnavailable
+from .base import AFTER_FAILURE
+from .base import POLL
 from .base import Job
 from .base import Work
 from .base import stop_at_exit
+from .uwsgi import is_to_be_forked
 
 log: Final = logging.getLogger("flask_partnerstack")
 
-#: Seconds between two looks at the ledger when nobody nudges: the safety net, which finds what
-#: a killed process left behind.
-POLL = 15.0
-#: Seconds to wait after the ledger could not be used.
-AFTER_FAILURE = 5.0
 #: Seconds that the process's exit waits for sends under way.
 STOP_WITHIN = 2.0
 
@@ -67,7 +65,7 @@ class ThreadEngine:
 
     def _ensure_started(self) -> None:
         with self._starting.here:
-            if not self.awake:
+            if not self.awake and not is_to_be_forked():
                 self._start()
 
     def _start(self) -> None:
