@@ -159,7 +159,7 @@ class _Crew:
             return self._hand_out()
         except LedgerUnavailable as e:  # its words are all that a person needs, each time
             log.error("The ledger cannot be looked at; trying again in %d s. %s", AFTER_FAILURE, e)
-        except Exception:  # whatever it is, this thread must live on
+        except BaseException:  # whatever it is, a forgotten gevent.Timeout too: it must live on
             log.exception("The ledger cannot be looked at; trying again in %d s.", AFTER_FAILURE)
         return AFTER_FAILURE
 
@@ -215,7 +215,7 @@ class _Crew:
     def _do(self, job: Job) -> None:
         try:
             job(self._goes_on)
-        except Exception:  # one entry must not end the thread that the others need
+        except BaseException:  # nor must sys.exit() in a receiver end what the others need
             log.exception("An entry could not be settled; its lease will bring it back.")
         finally:
             self._done()

@@ -114,6 +114,44 @@ def test_a_job_that_raises_stops_nothing(
     assert "could not be settled" in caplog.text
 
 
+def test_a_job_that_would_end_its_thread_does_not(
+    work: Work, engine: ThreadEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A receiver that calls ``sys.exit()`` takes no thread away, however often, and is logged."""
+    for _ in range(4):
+        work.jobs = [sys.exit]
+        engine.nudge()
+        assert work.begun.acquire(timeout=PATIENCE)
+    finished = threading.Event()
+    work.jobs = [finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    engine.stop()
+    assert caplog.text.count("could not be settled") == 4
+
+
+def test_a_look_that_would_end_the_scheduler_does_not(
+    work: Work,
+    engine: ThreadEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a ``gevent.Timeout`` that somebody forgot does: it is logged, and a nudge tries again."""
+    asked, finished = threading.Event(), threading.Event()
+
+    def look() -> None:
+        asked.set()
+        sys.exit()
+
+    monkeypatch.setattr(work, "next_due", look)
+    engine.wake()
+    assert asked.wait(PATIENCE)
+    work.jobs = [finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    assert "cannot be looked at" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("error", "traceback"),
     [(OSError("disk away"), True), (LedgerUnavailable("sqlite://", "disk away"), False)],
