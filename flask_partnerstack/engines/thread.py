@@ -24,6 +24,10 @@ log: Final = logging.getLogger("flask_partnerstack")
 #: Seconds that the process's exit waits for sends under way.
 STOP_WITHIN = 2.0
 
+#: Seconds until the next look when something is due and somebody else holds it: an open
+#: transaction on a server, or another process that is just claiming it.
+WHILE_HELD = 1.0
+
 MakeThread = Callable[..., threading.Thread]
 
 
@@ -179,7 +183,12 @@ class _Crew:
             self._give(job)
         if len(jobs) == free:
             return 0.0
+        return self._until_next(work, has_found=bool(jobs))
+
+    def _until_next(self, work: Work, *, has_found: bool) -> float:
         due_in = work.next_due()
+        if due_in == 0.0 and not has_found:
+            due_in = WHILE_HELD
         return self._poll if due_in is None else min(due_in, self._poll)
 
     def _wait(self, seconds: float) -> None:

@@ -188,6 +188,21 @@ def test_a_ledger_that_fails_stops_nothing(
     assert ("Traceback" in caplog.text) is traceback
 
 
+def test_what_somebody_else_holds_is_not_looked_at_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Due, and not to be had: an open transaction on a server holds it. Nudges are heard still."""
+    monkeypatch.setattr("flask_partnerstack.engines.thread.WHILE_HELD", 3600.0)
+    work = Work(due_in=0.0)
+    engine = ThreadEngine(work, concurrency=1, poll=7200.0)
+    for _ in range(10):
+        work.jobs = [lambda: None]
+        engine.nudge()
+        assert work.dealt.acquire(timeout=PATIENCE)
+    engine.stop()
+    assert len(work.asked) <= 10 * 3  # for a nudge, for the end of a job, and what came between
+
+
 def test_stopping_waits_for_what_is_under_way(work: Work) -> None:
     """A send that is under way is finished; nothing more is taken."""
     engine = ThreadEngine(work, concurrency=1, poll=3600.0)
