@@ -1,7 +1,8 @@
 """Past-tense facts, each sent after it was committed. The sender is the app.
 
 A receiver runs inside an app context, the request's own where there is one, in the process that
-saw the fact, at most once. Whatever it raises is logged and goes no further.
+saw the fact, at most once. Whatever it raises, or the end of that context, is logged and goes no
+further.
 """
 
 from __future__ import annotations
@@ -43,9 +44,16 @@ def send(signal: NamedSignal, app: Flask, **facts: Any) -> None:
     """Tell every receiver; one that raises is logged, and the others are still told."""
     if not signal.receivers:
         return
-    with context_of(app):
-        for receiver in signal.receivers_for(app):
-            try:
-                receiver(app, **facts)
-            except Exception:  # somebody else's code, after our fact: nothing may depend on it
-                log.exception("A receiver of %s raised.", signal.name)
+    try:
+        with context_of(app):
+            _tell(signal, app, **facts)
+    except Exception:  # one of the app's teardown functions, which may count on a request
+        log.exception("The context in which %s was told of could not be left.", signal.name)
+
+
+def _tell(signal: NamedSignal, app: Flask, **facts: Any) -> None:
+    for receiver in signal.receivers_for(app):
+        try:
+            receiver(app, **facts)
+        except Exception:  # somebody else's code, after our fact: nothing may depend on it
+            log.exception("A receiver of %s raised.", signal.name)

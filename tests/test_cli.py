@@ -329,6 +329,45 @@ def test_a_worker_delivers_until_it_is_stopped(tmp_path: Path, number: int) -> N
         assert [r["body"]["customer_key"] for r in sandbox.received()] == ["acme"]
 
 
+ROTATED = """
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: print("Logs reopened.", flush=True))
+"""
+
+
+def test_a_worker_goes_on_after_a_signal_of_the_apps_own(tmp_path: Path) -> None:
+    """Only SIGINT and SIGTERM end it, and not one that an app has its logs reopened by."""
+    with SandboxProcess() as sandbox:
+        site = SITE.format(instance=str(tmp_path), url=sandbox.conversion_url)
+        (tmp_path / "shop.py").write_text(site + ROTATED)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "flask", "--app", "shop", "partnerstack", "worker"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert worker.stdout is not None
+        assert worker.stdout.readline().startswith("Delivering from sqlite:///")
+        worker.send_signal(signal.SIGUSR1)
+        assert worker.stdout.readline() == "Logs reopened.\n"
+        _record_one(site)
+        while not sandbox.received():
+            assert worker.poll() is None
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        worker.stdout.close()
+
+
+def _record_one(site: str) -> None:
+    """Record in this process, by the same site, which delivers nothing here."""
+    namespace: dict[str, Flask] = {}
+    setting = 'app.config["PARTNERSTACK_ENGINE"] = "none"'
+    exec(site.replace("PartnerStack(app)", f"{setting}\nPartnerStack(app)"), namespace)
+    with namespace["app"].app_context():
+        track_conversion("acme", xid="h8pb9E7TZK6YMO")
+    get_state(namespace["app"]).ledger.close()
+
+
 def test_the_sandbox_needs_no_app(tmp_path: Path) -> None:
     """``flask partnerstack sandbox`` serves without any app, and says where."""
     sandbox = subprocess.Popen(

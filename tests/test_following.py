@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from collections.abc import Iterator
 from datetime import timedelta
@@ -163,3 +164,14 @@ def test_a_receiver_that_takes_its_time_doubles_nothing(
     make(dawdle).take(1)[0](always)
     assert sent(transport) == ["acme", "initech"]
     assert [line.judged for line in ledger.trail(ledger.get("globex"))] == [Judgement.UNCLEAR]
+
+
+def test_who_is_stopped_while_telling_gives_the_next_back(
+    make: Make, ledger: Ledger, transport: ScriptedTransport
+) -> None:
+    """Its attempt is counted and not made: it is due at once, and nobody takes it for unclear."""
+    with pytest.raises(SystemExit):
+        make(on_outcome=lambda _outcome: sys.exit()).take(1)[0](always)
+    assert sent(transport) == ["acme"]
+    make().run_pass()
+    assert sorted(map(str, sent(transport))) == sorted(CUSTOMERS)

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import weakref
+from collections.abc import Callable
 
 import pytest
 
@@ -68,3 +69,103 @@ def test_a_reentrant_late_lock_is_taken_twice_by_one_thread() -> None:
     with lock.here:
         assert lock.here.acquire(blocking=False)
         lock.here.release()
+
+
+PATIENCE = 60.0  # how long a test waits for what comes at once
+
+
+def in_a_thread(act: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def go_through(gate: forks.Gate) -> None:
+    with gate.passed():
+        pass
+
+
+def test_a_fork_waits_until_no_other_thread_is_inside() -> None:
+    """What is under way is done, and its locks are free, when the process is forked."""
+    gate, told = forks.Gate(patience=PATIENCE), list[str]()
+
+    def fork() -> None:
+        gate.close()
+        told.append("forked")
+
+    with gate.passed():
+        forking = in_a_thread(fork)
+        told.append("done")
+    forking.join()
+    assert told == ["done", "forked"]
+
+
+def test_nobody_is_let_in_while_a_fork_is_due() -> None:
+    """Whoever comes meanwhile goes on after it, in the parent."""
+    gate, told = forks.Gate(patience=PATIENCE), list[str]()
+
+    def use() -> None:
+        with gate.passed():
+            told.append("used")
+
+    gate.close()
+    using = in_a_thread(use)
+    told.append("forked")
+    gate.open()
+    using.join()
+    assert told == ["forked", "used"]
+
+
+def test_whoever_forks_may_still_use_what_is_behind_the_gate() -> None:
+    """It closes connections; and the garbage that is collected just then may be a ledger."""
+    gate = forks.Gate(patience=PATIENCE)
+    with gate.passed():
+        gate.close()
+    with gate.passed():
+        gate.open()
+
+
+def test_two_that_fork_at_once_do_not_wait_for_each_other() -> None:
+    """Though both do so in the midst of a transaction."""
+    gate, both = forks.Gate(patience=PATIENCE), threading.Barrier(2)
+
+    def fork() -> None:
+        with gate.passed():
+            both.wait(PATIENCE)
+            gate.close()
+            both.wait(PATIENCE)
+            gate.open()
+
+    other = in_a_thread(fork)
+    fork()
+    other.join()
+
+
+def test_a_fork_does_not_wait_for_ever() -> None:
+    """What hangs inside holds up neither it nor those who come meanwhile for long."""
+    gate, ended = forks.Gate(patience=0.0), threading.Event()
+    inside = threading.Event()
+
+    def hang() -> None:
+        with gate.passed():
+            inside.set()
+            ended.wait(PATIENCE)
+
+    hanging = in_a_thread(hang)
+    assert inside.wait(PATIENCE)
+    gate.close()
+    in_a_thread(lambda: go_through(gate)).join()
+    ended.set()
+    hanging.join()
+
+
+def test_the_gate_is_open_on_both_sides_of_a_fork() -> None:
+    """Also where it was forked inside, and in the child another thread was inside."""
+    with forks.gate.passed():
+        child = os.fork()
+    if child == 0:
+        passing = in_a_thread(lambda: go_through(forks.gate))
+        passing.join(1.0)
+        os._exit(0 if not passing.is_alive() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    in_a_thread(lambda: go_through(forks.gate)).join()

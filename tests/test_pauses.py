@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
@@ -167,6 +168,22 @@ def test_a_pause_is_shared(state: State, transport: ScriptedTransport, clock: Cl
     assert other.run_pass() == 0
     assert 0 < (other.next_due() or 0) <= 10
     assert len(transport.requests) == sent
+
+
+def test_a_probe_that_succeeds_ends_the_pause_whoever_hears_of_it(
+    app: Flask, state: State, transport: ScriptedTransport
+) -> None:
+    """A receiver that ends its process is told when the pause is over: no other has to probe."""
+    transport.answers = [Response(401)] * 2
+    state.dispatcher.run_pass()
+    state.dispatcher.is_fresh = True
+
+    def leave(_sender: Flask, **_facts: object) -> None:
+        sys.exit()
+
+    with signals.conversion_delivered.connected_to(leave), pytest.raises(SystemExit):
+        state.dispatcher.run_pass()
+    assert state.ledger.outlook().pause is None
 
 
 def test_retry_after_holds_for_the_probe(

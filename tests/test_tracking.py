@@ -313,6 +313,22 @@ def test_a_receiver_is_told_in_a_context_of_its_sender(app: Flask) -> None:
     assert heard == [app, app]
 
 
+def test_what_an_app_takes_down_in_vain_goes_no_further(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its teardown may count on what only a request has: logged, and every entry is sent."""
+    with app.app_context():
+        for key in ("acme", "globex"):
+            track_conversion(key, xid="StoredClick123")
+    app.teardown_appcontext(lambda _error: g.session.close())
+    state = get_state(app)
+    with signals.conversion_delivered.connected_to(lambda _sender, **_facts: None):
+        (job,) = state.dispatcher.take(1)
+        job(lambda: True)
+    assert [entry.status for entry in state.ledger.entries()] == [Status.DELIVERED] * 2
+    assert "conversion-delivered" in caplog.text
+
+
 def test_a_ledger_that_cannot_be_written_raises(make_app: MakeApp) -> None:
     """Called by hand, a conversion that is not recorded is never passed over."""
     app = make_app(LEDGER_URL="sqlite:///unfurnished.db")

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -192,6 +193,12 @@ def _demand_token(state: State) -> None:
         )
 
 
+def _read_until(numbers: Collection[int], reader: socket.socket) -> None:
+    """Wait for one of these signals: whatever else has a handler in Python writes its own byte."""
+    while reader.recv(1)[0] not in numbers:
+        pass
+
+
 @contextmanager
 def _until_stopped() -> Iterator[Callable[[], object]]:
     """Yield what waits for Ctrl-C or SIGTERM."""
@@ -204,7 +211,7 @@ def _until_stopped() -> Iterator[Callable[[], object]]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
-        yield partial(reader.recv, 1)
+        yield partial(_read_until, numbers, reader)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -259,8 +259,7 @@ class Dispatcher:
     def _probe(self, claim: Claim, _go_on: GoOn = never) -> None:
         receipt = self._send(claim) if self._begin(claim) else None
         if receipt is not None:
-            self._judge.accepted(claim, receipt)
-            self._judge.resumed(self._ledger.end_pause())
+            self._judge.proved(claim, receipt)
 
     # --- one entry ------------------------------------------------------------------------------
 

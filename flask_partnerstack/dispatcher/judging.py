@@ -40,6 +40,7 @@ MOST_UNCLEAR = 5
 #: The longest wait for the next probe after unclear answers: as long as the entry itself waits.
 LAST_UNCLEAR_PROBE = UNCLEAR_FIRST
 NO_CLEAR_ANSWER = "no clear answer to several conversions in a row"
+NOT_BEGUN = "its turn came, and whoever was to send it was stopped"
 #: Different entries that must fail in a row before it is not their fault.
 PAUSE_AFTER = 3
 #: Rejections of one entry after which it is its own fault, whatever the others do.
@@ -70,6 +71,23 @@ class Judge:
         :param go_on: take the next as well, in the same transaction. Returns that claim, whose
             attempt is counted; ``None``: there is none that is just to be sent.
         """
+        entry, following = self._leave(claim, self._delivered(receipt), go_on=go_on)
+        try:
+            self.tell("delivered", entry)
+        except BaseException:  # sys.exit() in a receiver: nobody comes to send the next
+            self._give_back(following)
+            raise
+        return following
+
+    def proved(self, claim: Claim, receipt: Receipt) -> None:
+        """Settle an entry by which a pause was probed, and end the pause before anybody hears."""
+        entry = self._ledger.leave(claim, self._delivered(receipt))
+        try:
+            self.resumed(self._ledger.end_pause())
+        finally:
+            self.tell("delivered", entry)
+
+    def _delivered(self, receipt: Receipt) -> Verdict:
         attempt = Attempt(
             judged=Judgement.ACCEPTED,
             reason=f"HTTP {receipt.status}",
@@ -77,10 +95,12 @@ class Judge:
             answer=receipt.answer,
         )
         look_up_in = self._settings.verify_after if self._settings.verifies else None
-        verdict = Verdict(after=Status.DELIVERED, due_in=look_up_in, attempt=attempt)
-        entry, following = self._leave(claim, verdict, go_on=go_on)
-        self.tell("delivered", entry)
-        return following
+        return Verdict(after=Status.DELIVERED, due_in=look_up_in, attempt=attempt)
+
+    def _give_back(self, following: Claim | None) -> None:
+        """Let what is counted and was not sent be due at once: nobody can have taken it."""
+        if following is not None:
+            self._ledger.postpone(following, timedelta(0), reason=NOT_BEGUN)
 
     def _leave(
         self, claim: Claim, verdict: Verdict, *, go_on: bool

@@ -11,6 +11,12 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Protocol
 
+#: Seconds between two looks at the ledger when nobody nudges: the safety net, which finds what
+#: a killed process left behind.
+POLL = 15.0
+#: Seconds to wait after the ledger could not be used.
+AFTER_FAILURE = 5.0
+
 
 class Job(Protocol):
     """One due entry to be dealt with, and perhaps others after it."""

@@ -60,5 +60,5 @@ class InlineEngine:
                 jobs[0](is_time_left)
         except LedgerUnavailable as e:  # its words are all that a person needs, each time
             log.error("A pass over what is due was cut short. %s", e)
-        except Exception:  # a nudge never raises into the signup; the ledger keeps the entry
+        except BaseException:  # sys.exit() in a receiver would end this thread without a word
             log.exception("A pass over what is due was cut short.")

@@ -145,7 +145,7 @@ class _Publisher:
         while not isinstance(message := self._messages.get(), _End):
             try:
                 self._publish(message)
-            except Exception as e:  # noqa: BLE001 - any client's; this thread must live on
+            except BaseException as e:  # noqa: BLE001 - any client's; this thread must live on
                 self._fail(e)
 
     def _publish(self, message: int | None) -> None:
@@ -158,7 +158,7 @@ class _Publisher:
             self._dropped -= dropped
             log.warning("Publishing goes on; %s dropped messages are made up for.", dropped)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._send = None
         self._rests_until = time.monotonic() + self._rest
         self._dropped += 1 + self._clear()

@@ -12,19 +12,21 @@ from typing import Final
 
 from .. import forks
 from ..errors import LedgerUnavailable
+from .base import AFTER_FAILURE
+from .base import POLL
 from .base import Job
 from .base import Work
 from .base import stop_at_exit
+from .uwsgi import is_to_be_forked
 
 log: Final = logging.getLogger("flask_partnerstack")
 
-#: Seconds between two looks at the ledger when nobody nudges: the safety net, which finds what
-#: a killed process left behind.
-POLL = 15.0
-#: Seconds to wait after the ledger could not be used.
-AFTER_FAILURE = 5.0
 #: Seconds that the process's exit waits for sends under way.
 STOP_WITHIN = 2.0
+
+#: Seconds until the next look when something is due and somebody else holds it: an open
+#: transaction on a server, or another process that is just claiming it.
+WHILE_HELD = 1.0
 
 MakeThread = Callable[..., threading.Thread]
 
@@ -67,7 +69,7 @@ class ThreadEngine:
 
     def _ensure_started(self) -> None:
         with self._starting.here:
-            if not self.awake:
+            if not self.awake and not is_to_be_forked():
                 self._start()
 
     def _start(self) -> None:
@@ -161,7 +163,7 @@ class _Crew:
             return self._hand_out()
         except LedgerUnavailable as e:  # its words are all that a person needs, each time
             log.error("The ledger cannot be looked at; trying again in %d s. %s", AFTER_FAILURE, e)
-        except Exception:  # whatever it is, this thread must live on
+        except BaseException:  # whatever it is, a forgotten gevent.Timeout too: it must live on
             log.exception("The ledger cannot be looked at; trying again in %d s.", AFTER_FAILURE)
         return AFTER_FAILURE
 
@@ -181,7 +183,12 @@ class _Crew:
             self._give(job)
         if len(jobs) == free:
             return 0.0
+        return self._until_next(work, has_found=bool(jobs))
+
+    def _until_next(self, work: Work, *, has_found: bool) -> float:
         due_in = work.next_due()
+        if due_in == 0.0 and not has_found:
+            due_in = WHILE_HELD
         return self._poll if due_in is None else min(due_in, self._poll)
 
     def _wait(self, seconds: float) -> None:
@@ -217,7 +224,7 @@ class _Crew:
     def _do(self, job: Job) -> None:
         try:
             job(self._goes_on)
-        except Exception:  # one entry must not end the thread that the others need
+        except BaseException:  # nor must sys.exit() in a receiver end what the others need
             log.exception("An entry could not be settled; its lease will bring it back.")
         finally:
             self._done()

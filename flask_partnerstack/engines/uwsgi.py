@@ -2,21 +2,25 @@
 
 uWSGI keeps the interpreter's lock while it waits for a request, unless it is told that there are
 threads. https://uwsgi-docs.readthedocs.io/en/latest/ThingsToKnow.html
+
+And it forks without a word to the interpreter, which ``is_to_be_forked`` sees before.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 from typing import Final
 
 from ..errors import LedgerUnavailable
+from .base import AFTER_FAILURE
+from .base import POLL
 from .base import Work
 from .inline import InlineEngine
-from .thread import AFTER_FAILURE
-from .thread import POLL
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -32,6 +36,18 @@ def threads_stand_still() -> bool:
     if not isinstance(options, Mapping):
         return False
     return not any(_is_on(options.get(name, False)) for name in _THREADED)
+
+
+def is_to_be_forked() -> bool:
+    """Say whether this is the uWSGI process that loads the app and forks the workers then.
+
+    A thread of its would be in none of them, and what it holds at a fork would be held for ever.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if not hasattr(uwsgi, "masterpid") or not hasattr(uwsgi, "worker_id"):
+        return False
+    # Mules and spoolers are no workers either, but have a master. Without one all else are.
+    return uwsgi.worker_id() == 0 and uwsgi.masterpid() in (0, os.getpid())
 
 
 def engine_here(wanted: str) -> str:

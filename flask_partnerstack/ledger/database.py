@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import URL
 from sqlalchemy import Connection
+from sqlalchemy import Engine
 from sqlalchemy import Pool
 from sqlalchemy.exc import DatabaseError
 
@@ -54,7 +55,7 @@ class Database:
         self._abandoned: list[Pool] = []
         self._held: weakref.WeakSet[Pool] = weakref.WeakSet()
         self._guard = _guard_for(url)
-        weakref.finalize(self, self._engine.dispose)  # of an app that is dropped
+        weakref.finalize(self, _dispose, self._engine)  # of an app that is dropped
         forks.watch(self)
 
     def holds(self, conn: Connection) -> bool:
@@ -124,7 +125,7 @@ class Database:
 
         :raises LedgerUnavailable: as :meth:`write`, and when they are newer than this package.
         """
-        with told(self.location), transaction(self._engine) as conn:
+        with forks.gate.passed(), told(self.location), transaction(self._engine) as conn:
             return schema.migrate(conn)
 
     def overwrite_what_is_deleted(self, conn: Connection) -> None:
@@ -143,13 +144,15 @@ class Database:
 
     def close(self) -> None:
         """Close every idle connection; the next use opens a new one."""
-        self._engine.dispose()
+        _dispose(self._engine)
         if self._guard is not None:
             self._guard.forget()
         self._prepared = False
 
     def before_fork(self) -> None:
         """Close idle connections: a SQLite connection must not cross a fork, not even to be closed.
+
+        And they are idle: no other thread is past the gate by then.
 
         https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_
         """
@@ -182,7 +185,7 @@ class Database:
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        with told(self.location):
+        with forks.gate.passed(), told(self.location):
             if os.getpid() != self._process:  # uWSGI forks without a word to the interpreter
                 self.after_fork_in_child()
             if not self._prepared:
@@ -270,6 +273,11 @@ class Database:
                 aside,
                 aside,
             )
+
+
+def _dispose(engine: Engine) -> None:
+    with forks.gate.passed():
+        engine.dispose()
 
 
 def _guard_for(url: URL) -> Guard | None:

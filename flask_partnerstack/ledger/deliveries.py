@@ -47,6 +47,13 @@ class Deliveries(Clocked):
 
     def outlook(self) -> Outlook:
         """Return when something is due, and whether delivery is paused."""
+        try:
+            return self._outlook()
+        except LedgerUnavailable:
+            self._latest = None  # so that a clock that was set back is seen once more
+            raise
+
+    def _outlook(self) -> Outlook:
         with self._database.read() as conn:
             now = self.now_in(conn)
             due_at = conn.scalar(claims.NEXT_DUE)
@@ -54,7 +61,7 @@ class Deliveries(Clocked):
             is_wrong = self._was_set_back(now) and self._is_ahead(conn, now, pause)
         if is_wrong:
             self._mend_schedule()
-            return self.outlook()
+            return self._outlook()
         return Outlook(now, claims.seconds_until(due_at, now), pause)
 
     def _was_set_back(self, now: datetime) -> bool:

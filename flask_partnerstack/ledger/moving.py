@@ -8,6 +8,7 @@ off at any moment and be run again.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -21,7 +22,6 @@ from sqlalchemy import func
 from sqlalchemy import select
 
 from ..errors import ConfigurationError
-from ..errors import LedgerUnavailable
 from .claims import TAKEN
 from .claims import TAKING
 from .claims import went_away
@@ -231,15 +231,17 @@ class Move:
     def _write(self, batch: Batch) -> Moved:
         """Write a batch to the target, again when the app recorded one of its customers just then.
 
-        Then there is an entry to compare with.
+        Then there is an entry to compare with. A constraint of the app's own stays broken, and is
+        told in the database's words.
         """
         for _ in range(MOST_COLLISIONS):
-            try:
-                with self._target.storage.write() as conn:
-                    return self._merging.put(conn, batch)
-            except ConstraintBroken:
-                continue
-        raise LedgerUnavailable(self._target.storage.location, "its customers keep coming up twice")
+            with contextlib.suppress(ConstraintBroken):
+                return self._put(batch)
+        return self._put(batch)
+
+    def _put(self, batch: Batch) -> Moved:
+        with self._target.storage.write() as conn:
+            return self._merging.put(conn, batch)
 
     def _mark(self, ids: Sequence[int]) -> None:
         """Note in the source that entries are in the target, unless they were settled since."""

@@ -30,6 +30,7 @@ from .inserting import insert
 from .inserting import insert_or_not
 from .inserting import revive
 from .tables import entries
+from .terms import writable
 
 if TYPE_CHECKING:
     from .joined import Joinable
@@ -215,7 +216,7 @@ def new_row(
         "xid": conversion.xid,
         "partner_key": conversion.partner_key,
         "status": (Status.SKIPPED if skipped else Status.PENDING).value,
-        "reason": reason,
+        "reason": None if reason is None else writable(reason),
         "test": None,
         "attempts": 0,
         "unclear": 0,

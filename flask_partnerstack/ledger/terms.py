@@ -37,6 +37,14 @@ Values = dict[str, Any]
 _CLAIMED = ("payload", "sending_at", "unclear", "missing", "first_attempt_at", "attempted_at")
 
 
+def writable(words: str) -> str:
+    """Return somebody else's words as any database takes them, where there is room for 1000.
+
+    PostgreSQL refuses a NUL, and no driver encodes half a pair of surrogates, which JSON may hold.
+    """
+    return words[:1000].replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
 def entry_columns(entry: FromClause) -> tuple[ColumnElement[Any], ...]:
     """Return what an :class:`Entry` is made of."""
     return tuple(entry.c[name] for name in Entry.__dataclass_fields__)
@@ -116,7 +124,7 @@ def ending(claim: Claim, verdict: Verdict) -> Values:
     entry = claim.entry
     return {
         "after": verdict.after.value,
-        "why": verdict.reason,
+        "why": None if verdict.reason is None else writable(verdict.reason),
         "due_in": None if verdict.due_in is None else span_to_number(verdict.due_in),
         "unclear_by_now": claim.unclear + verdict.unclear,
         "missing_by_now": verdict.missing,
@@ -148,6 +156,6 @@ def trying(attempt: Attempt | None) -> Values:
     return {
         "judged": attempt.judged.value,
         "http_status": attempt.status,
-        "said": attempt.reason[:1000],
-        "answered": attempt.answer[:1000],
+        "said": writable(attempt.reason),
+        "answered": writable(attempt.answer),
     }

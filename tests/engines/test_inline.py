@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -40,9 +42,10 @@ def test_nothing_more_is_begun_when_patience_is_over() -> None:
     assert len(work.jobs) == 1
 
 
-def test_a_nudge_never_raises(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("job", [lambda: 1 / 0, sys.exit])
+def test_a_nudge_never_raises(caplog: pytest.LogCaptureFixture, job: Callable[[], object]) -> None:
     """Whatever a pass runs into is logged, and the signup goes on."""
-    InlineEngine(Work(lambda: 1 / 0)).nudge()
+    InlineEngine(Work(job)).nudge()
     assert "cut short" in caplog.text
 
 

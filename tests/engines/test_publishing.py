@@ -25,6 +25,7 @@ class Broker:
         self.taken: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self.asked = threading.Semaphore(0)
         self.fails = False
+        self.error: BaseException = OSError("connection refused")
         self.speaks = threading.Event()
         self.speaks.set()
 
@@ -35,7 +36,7 @@ class Broker:
         self.asked.release()
         self.speaks.wait(PATIENCE)
         if self.fails:
-            raise OSError("connection refused")
+            raise self.error
         self.taken.put(entry_id)
 
     def next(self) -> int | None:
@@ -134,6 +135,17 @@ def test_publishing_goes_on_after_the_rest(
     engine.nudge(4)
     assert broker.next() == 4
     assert [r.levelno for r in caplog.records].count(logging.ERROR) == 1
+
+
+def test_a_client_that_would_end_the_thread_does_not(make: Make, broker: Broker) -> None:
+    """A ``gevent.Timeout`` is no exception like others, and a failure like others."""
+    engine = make(after_failure=0.0)
+    broker.fails, broker.error = True, SystemExit()
+    engine.nudge(1)
+    assert broker.asked.acquire(timeout=PATIENCE)
+    broker.fails = False
+    engine.nudge(2)
+    assert broker.next() is None
 
 
 def test_the_first_request_says_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:

@@ -114,6 +114,44 @@ def test_a_job_that_raises_stops_nothing(
     assert "could not be settled" in caplog.text
 
 
+def test_a_job_that_would_end_its_thread_does_not(
+    work: Work, engine: ThreadEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A receiver that calls ``sys.exit()`` takes no thread away, however often, and is logged."""
+    for _ in range(4):
+        work.jobs = [sys.exit]
+        engine.nudge()
+        assert work.begun.acquire(timeout=PATIENCE)
+    finished = threading.Event()
+    work.jobs = [finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    engine.stop()
+    assert caplog.text.count("could not be settled") == 4
+
+
+def test_a_look_that_would_end_the_scheduler_does_not(
+    work: Work,
+    engine: ThreadEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a ``gevent.Timeout`` that somebody forgot does: it is logged, and a nudge tries again."""
+    asked, finished = threading.Event(), threading.Event()
+
+    def look() -> None:
+        asked.set()
+        sys.exit()
+
+    monkeypatch.setattr(work, "next_due", look)
+    engine.wake()
+    assert asked.wait(PATIENCE)
+    work.jobs = [finished.set]
+    engine.nudge()
+    assert finished.wait(PATIENCE)
+    assert "cannot be looked at" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("error", "traceback"),
     [(OSError("disk away"), True), (LedgerUnavailable("sqlite://", "disk away"), False)],
@@ -148,6 +186,21 @@ def test_a_ledger_that_fails_stops_nothing(
     assert "cannot be looked at" in caplog.text
     assert "disk away" in caplog.text
     assert ("Traceback" in caplog.text) is traceback
+
+
+def test_what_somebody_else_holds_is_not_looked_at_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Due, and not to be had: an open transaction on a server holds it. Nudges are heard still."""
+    monkeypatch.setattr("flask_partnerstack.engines.thread.WHILE_HELD", 3600.0)
+    work = Work(due_in=0.0)
+    engine = ThreadEngine(work, concurrency=1, poll=7200.0)
+    for _ in range(10):
+        work.jobs = [lambda: None]
+        engine.nudge()
+        assert work.dealt.acquire(timeout=PATIENCE)
+    engine.stop()
+    assert len(work.asked) <= 10 * 3  # for a nudge, for the end of a job, and what came between
 
 
 def test_stopping_waits_for_what_is_under_way(work: Work) -> None:

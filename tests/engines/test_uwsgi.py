@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -13,8 +15,11 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.engines import RequestEngine
 from flask_partnerstack.engines import ThreadEngine
 from flask_partnerstack.engines import threads_stand_still
+from flask_partnerstack.engines.uwsgi import is_to_be_forked
 from flask_partnerstack.errors import LedgerUnavailable
 from tests.engines.work import Work
+
+PATIENCE = 10.0  # how long a test waits for what comes at once; nothing is ever asserted of it
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **options: object) -> None:
@@ -58,6 +63,35 @@ def test_a_file_called_uwsgi_is_not_uwsgi(monkeypatch: pytest.MonkeyPatch) -> No
     assert not threads_stand_still()
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(app="the project's uwsgi.py"))
     assert not threads_stand_still()
+
+
+def pretend_to_be(monkeypatch: pytest.MonkeyPatch, worker: int, *, master: int) -> None:
+    """Put a module in uWSGI's place that says which process this is."""
+    process = SimpleNamespace(opt={}, worker_id=lambda: worker, masterpid=lambda: master)
+    monkeypatch.setitem(sys.modules, "uwsgi", process)
+
+
+@pytest.mark.parametrize("master", [0, os.getpid()])
+def test_no_thread_is_started_before_uwsgi_forks(
+    monkeypatch: pytest.MonkeyPatch, master: int
+) -> None:
+    """A request that warms the app up starts nothing in the master; a worker's first one does."""
+    finished = threading.Event()
+    engine = ThreadEngine(Work(finished.set), concurrency=1)
+    pretend_to_be(monkeypatch, 0, master=master)
+    engine.wake()
+    engine.nudge()
+    assert not engine.awake
+    pretend_to_be(monkeypatch, 1, master=master)
+    engine.wake()
+    assert finished.wait(PATIENCE)
+    engine.stop()
+
+
+def test_a_mule_has_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no worker, but was forked already."""
+    pretend_to_be(monkeypatch, 0, master=os.getppid())
+    assert not is_to_be_forked()
 
 
 def test_the_app_says_it_and_delivers_in_requests(

@@ -24,6 +24,7 @@ class Work:
         self.asked: list[int] = []
         #: What each job was told when it asked whether to go on.
         self.told: list[bool] = []
+        self.begun = threading.Semaphore(0)
         self.dealt = threading.Semaphore(0)
         self._lock = threading.Lock()
 
@@ -37,6 +38,7 @@ class Work:
         return 0.0 if self.jobs else self.due_in
 
     def _run(self, job: Callable[[], object], go_on: Callable[[], bool]) -> None:
+        self.begun.release()
         job()
         self.told.append(go_on())
         self.dealt.release()

@@ -136,6 +136,23 @@ def test_a_constraint_of_the_apps_own_is_told_in_its_words(
     assert any_ledger.entries() == [first]
 
 
+@pytest.mark.parametrize("words", ["x" * 1001, "\x00 in it", "\ud800 in it"])
+def test_words_that_no_column_takes_cost_no_attempt(
+    any_ledger: Ledger, conversion: Make, words: str
+) -> None:
+    """They may be a stranger's: written as far as they can be, or the entry would be unclear."""
+    any_ledger.record(conversion(), reason=words)
+    (claim,) = any_ledger.claim(1)
+    any_ledger.count_attempt(claim)
+    attempt = Attempt(judged=Judgement.NOT_SENT, reason=words, answer=words)
+    entry = any_ledger.bury(claim, reason=f"given up: {words}", attempt=attempt)
+    assert entry is not None
+    assert (entry.reason or "").startswith("given up: ")
+    (line,) = any_ledger.trail(entry)
+    assert line.reason == line.answer
+    assert line.reason[1:] == words[1:1000]
+
+
 def triggers(dialect: str, *, postgresql: str) -> list[str]:
     """Return what makes the table refuse each row, on PostgreSQL by doing as told."""
     on_insert = "CREATE TRIGGER no BEFORE INSERT ON partnerstack_entry"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import threading
 import traceback
@@ -84,6 +85,56 @@ def test_a_forked_child_opens_its_own(database: Database) -> None:
     with database.read() as conn:
         found = conn.scalar(text("SELECT value FROM partnerstack_fact WHERE name = 'child'"))
     assert found == "was here"
+
+
+def test_a_child_records_whatever_another_thread_of_its_parent_was_about(
+    database: Database,
+) -> None:
+    """A lock of SQLite's that is held at a fork would never be free again in the child."""
+    ended = threading.Event()
+
+    def open_and_close() -> None:
+        while not ended.is_set():
+            with database.read():
+                pass
+            database.close()
+
+    thread = threading.Thread(target=open_and_close)
+    thread.start()
+    codes = [_code_of(_recording_child(database, number)) for number in range(10)]
+    ended.set()
+    thread.join()
+    assert codes == [0] * 10
+
+
+def test_a_fork_in_a_transaction_waits_for_nobody(database: Database) -> None:
+    """Whoever forks is inside itself; both sides go on."""
+    with database.write():
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+    assert _code_of(child) == 0
+    assert _code_of(_recording_child(database, 1)) == 0
+
+
+def _recording_child(database: Database, number: int) -> int:
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(10)  # what hangs, hangs for ever
+        Ledger(database, lease=timedelta(minutes=2)).record(
+            Conversion.of(customer_key=number, xid="h8pb9E7TZK6YMO")
+        )
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _code_of(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _open_files(name: str) -> list[str]:

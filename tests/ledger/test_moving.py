@@ -342,6 +342,20 @@ def test_a_signup_at_the_same_moment_is_no_obstacle(
 # --- what is under way ----------------------------------------------------------------------------
 
 
+def test_a_constraint_of_the_apps_own_is_told_in_its_words(
+    old: Ledger, any_new: Ledger, conversion: Make
+) -> None:
+    """It is no signup at the same moment: whoever moves hears what the database has against it."""
+    old.record(conversion("globex"))
+    with any_new.storage.write() as conn:
+        conn.exec_driver_sql(
+            "ALTER TABLE partnerstack_entry ADD COLUMN own INTEGER CHECK (customer_key = 'acme')"
+        )
+    with pytest.raises(LedgerUnavailable) as raised:
+        Move(old, any_new).run()
+    assert "constraint" in raised.value.reason.lower()
+
+
 def test_an_old_claim_sends_nothing_any_more(
     old: Ledger, any_new: Ledger, conversion: Make
 ) -> None:

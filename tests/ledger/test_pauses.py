@@ -12,10 +12,12 @@ import pytest
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import IllegalTransition
 from flask_partnerstack.errors import Judgement
+from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import INTERRUPTED
 from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Claim
+from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Pause
 from flask_partnerstack.ledger import Status
@@ -431,6 +433,26 @@ def test_a_pause_of_the_future_is_mended(ledger: Ledger, clock: Clock) -> None:
     pause = pause_of(ledger)
     assert pause.since == clock()
     assert pause.probe_at == clock() + HOUR
+
+
+def test_a_schedule_of_the_future_is_mended_once_it_can_be(
+    database: Database,
+    ledger: Ledger,
+    clock: Clock,
+    conversion: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody else wrote when the clock was first seen to be set back: the next look mends it."""
+    monkeypatch.setattr("flask_partnerstack.ledger.connecting.BUSY_WAIT", 0.05)
+    clock.tick(days=365)
+    ledger.outlook()
+    ledger.record(conversion())
+    clock.tick(days=-365)
+    another = Database(database.url, embedded=True)
+    with another.write(), pytest.raises(LedgerUnavailable, match="locked"):
+        ledger.outlook()
+    another.close()
+    assert ledger.outlook().due_in == 0.0
 
 
 # --- requeueing many ------------------------------------------------------------------------------
