@@ -41,6 +41,15 @@ BUSY_PAUSE = 0.002
 KEPT_CONNECTIONS = 8
 MORE_CONNECTIONS = 24
 
+#: How far our transactions are kept apart, whatever is the server's default. At a stricter level
+#: PostgreSQL refuses what we let wait by locks of our own, and MySQL locks whatever is only read. A
+#: laxer one cannot be written there where the binary log holds statements.
+ISOLATION = {
+    "postgresql": "READ COMMITTED",
+    "mysql": "REPEATABLE READ",
+    "mariadb": "REPEATABLE READ",
+}
+
 #: What SQLAlchemy calls the ledger's engines in its log.
 _LOGGED_AS = "partnerstack"
 
@@ -136,11 +145,17 @@ def _options(url: URL) -> dict[str, Any]:
         "pool_use_lifo": True,
     }
     if url.get_backend_name() != "sqlite":
-        return {**options, "connect_args": _connect_options(url)}
+        return {**options, **_server_options(url)}
     if in_memory(url):
         # One connection, taken in turns: a second would be a second, empty ledger.
         options.update(pool_size=1, max_overflow=0)
     return {**options, "connect_args": {"timeout": 0.0, "check_same_thread": False}}
+
+
+def _server_options(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {"connect_args": _connect_options(url)}
+    level = ISOLATION.get(url.get_backend_name())  # a driver of your own keeps what it has
+    return options if level is None else {**options, "isolation_level": level}
 
 
 def in_memory(url: URL) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy import MetaData
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
+from sqlalchemy import select
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import StatementError
@@ -29,11 +30,14 @@ from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.ledger import parse_url
 from flask_partnerstack.ledger import schema
+from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.connecting import BUSY_WAIT
 from flask_partnerstack.ledger.connecting import POOL_WAIT
 from flask_partnerstack.ledger.connecting import TURN_WAIT
 from flask_partnerstack.ledger.connecting import location_of
+from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import SCHEMA_VERSION
+from flask_partnerstack.ledger.tables import entries
 from flask_partnerstack.ledger.trouble import told
 from tests.servers import SERVERS
 from tests.servers import Servers
@@ -308,6 +312,30 @@ def test_a_location_says_where_and_keeps_the_secrets(url: str, shown: str) -> No
 
 
 # --- a server's own ways ------------------------------------------------------------------------
+
+
+#: Whose transactions are as strict as can be, unless they say otherwise.
+STRICT = {
+    "postgresql": {"options": "-c default_transaction_isolation=serializable"},
+    "mariadb": {"init_command": "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_a_servers_own_strictness_does_not_matter(
+    servers: Servers, conversion: Make, kind: str
+) -> None:
+    """One signup is written while another's entry is claimed, whatever level is the default."""
+    url = servers.empty(kind).update_query_dict(STRICT[kind])
+    ledger = Ledger(Database(url, embedded=False), lease=timedelta(minutes=2))
+    ledger.init()
+    ledger.record(conversion("acme"))
+    with ledger.storage.write() as conn:
+        conn.execute(select(entries)).all()
+        assert len(ledger.claim(1)) == 1
+        conn.execute(entries.insert(), new_row(conversion("globex"), utcnow(), None))
+    assert ledger.get("globex").attempts == 0
+    ledger.close()
 
 
 @pytest.fixture
