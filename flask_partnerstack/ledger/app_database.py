@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy import Engine
+from sqlalchemy import Pool
 from sqlalchemy import StaticPool
 from sqlalchemy.exc import DBAPIError
 
@@ -16,6 +19,7 @@ from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
+from .beside import beside
 from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
@@ -36,6 +40,8 @@ IN_ITS_OWN_WAY = (
 class AppDatabase:
     """The app's own database. No event and no PRAGMA is set on its engine, dialect or pool.
 
+    What is not written in the caller's transaction goes over a pool of our own: ``beside``.
+
     Who passes ``session=`` is heard by SQLAlchemy's classes, for the whole process: ``joined``.
 
     :param get_engine: returns the app's engine; called at the first use, because the app may
@@ -51,9 +57,14 @@ class AppDatabase:
         self._get_open = get_open
         self._app_engine: Engine | None = None
         self._suited: Engine | None = None
+        self._suited_to: Callable[[], Pool | None] = lambda: None
         self._prepared = False
         self._checked = False
+        self._process = os.getpid()
         self._preparing = forks.LateLock()
+        self._opening = forks.LateLock()
+        self._abandoned: list[Engine | None] = []
+        forks.watch(self)
 
     @property
     def location(self) -> str:
@@ -127,7 +138,7 @@ class AppDatabase:
         """
         with self._speaking():
             self._refuse_own_way()
-            with self._engine.connect() as conn:
+            with self._ours.connect() as conn:
                 yield conn.execution_options(isolation_level="AUTOCOMMIT")
 
     def migrate(self) -> int:
@@ -143,7 +154,19 @@ class AppDatabase:
         """Do nothing, for the same reason."""
 
     def close(self) -> None:
-        """Do nothing: the engine is the app's."""
+        """Close every idle connection of our own; the engine is the app's."""
+        if self._suited is not None and self._suited.pool is not self._engine.pool:
+            self._suited.pool.dispose()
+
+    def before_fork(self) -> None:
+        """Close idle connections: a child would share them with us."""
+        self.close()
+
+    def after_fork_in_child(self) -> None:
+        """Forget connections that were in use, without closing them: they are the parent's."""
+        self._abandoned.append(self._suited)
+        self._suited = None
+        self._process = os.getpid()
 
     @property
     def _engine(self) -> Engine:
@@ -154,6 +177,22 @@ class AppDatabase:
                 raise LedgerUnavailable(self.location, f"db has no engine for it: {e}") from e
             self._app_engine = engine
         return self._app_engine
+
+    @property
+    def _ours(self) -> Engine:
+        """The app's engine as the ledger needs it, for as long as the app's pool is this one."""
+        if os.getpid() != self._process:  # uWSGI forks without a word to the interpreter
+            self.after_fork_in_child()
+        suited, theirs = self._suited, self._engine.pool
+        if suited is not None and self._suited_to() is theirs:
+            return suited
+        return self._suit(theirs)
+
+    def _suit(self, theirs: Pool) -> Engine:
+        with self._opening.here:
+            if self._suited is None or self._suited_to() is not theirs:
+                self._suited, self._suited_to = _suited(self._engine), weakref.ref(theirs)
+            return self._suited
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -174,9 +213,7 @@ class AppDatabase:
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
         self._refuse_own_way()
-        if self._suited is None:
-            self._suited = _suited(self._engine)
-        with self._suited.connect() as conn:
+        with self._ours.connect() as conn:
             if not is_alive(conn):
                 conn.invalidate()  # it connects anew by itself
             yield conn
@@ -251,9 +288,10 @@ _BOUNDS = {
 
 def _suited(engine: Engine) -> Engine:
     """Return the app's engine as the ledger needs it: in transactions, and not too strict."""
+    ours = beside(engine)
     if engine.dialect.name == "sqlite":
-        return engine
-    with engine.connect() as conn:
+        return ours
+    with ours.connect() as conn:
         level = conn.get_isolation_level()
     fits = ("READ COMMITTED",) if engine.dialect.name == "postgresql" else ("REPEATABLE READ",)
-    return engine if level in fits else engine.execution_options(isolation_level="READ COMMITTED")
+    return ours if level in fits else ours.execution_options(isolation_level="READ COMMITTED")
