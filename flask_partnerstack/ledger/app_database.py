@@ -20,6 +20,7 @@ from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
 from .beside import beside
+from .connecting import ISOLATION
 from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
@@ -56,8 +57,9 @@ class AppDatabase:
         self._get_engine = get_engine
         self._get_open = get_open
         self._app_engine: Engine | None = None
-        self._suited: Engine | None = None
-        self._suited_to: Callable[[], Pool | None] = lambda: None
+        self._own: Engine | None = None
+        self._beside: Callable[[], Pool | None] = lambda: None
+        self._level: str | None = None
         self._prepared = False
         self._checked = False
         self._process = os.getpid()
@@ -155,8 +157,8 @@ class AppDatabase:
 
     def close(self) -> None:
         """Close every idle connection of our own; the engine is the app's."""
-        if self._suited is not None and self._suited.pool is not self._engine.pool:
-            self._suited.pool.dispose()
+        if self._own is not None and self._own is not self._engine:
+            self._own.pool.dispose()
 
     def before_fork(self) -> None:
         """Close idle connections: a child would share them with us."""
@@ -164,8 +166,8 @@ class AppDatabase:
 
     def after_fork_in_child(self) -> None:
         """Forget connections that were in use, without closing them: they are the parent's."""
-        self._abandoned.append(self._suited)
-        self._suited = None
+        self._abandoned.append(self._own)
+        self._own = None
         self._process = os.getpid()
 
     @property
@@ -180,19 +182,21 @@ class AppDatabase:
 
     @property
     def _ours(self) -> Engine:
-        """The app's engine as the ledger needs it, for as long as the app's pool is this one."""
+        """The app's engine over a pool of our own, for as long as the app's pool is this one."""
         if os.getpid() != self._process:  # uWSGI forks without a word to the interpreter
             self.after_fork_in_child()
-        suited, theirs = self._suited, self._engine.pool
-        if suited is not None and self._suited_to() is theirs:
-            return suited
-        return self._suit(theirs)
+        own, theirs = self._own, self._engine.pool
+        if own is not None and self._beside() is theirs:
+            return own
+        return self._open(theirs)
 
-    def _suit(self, theirs: Pool) -> Engine:
+    def _open(self, theirs: Pool) -> Engine:
         with self._opening.here:
-            if self._suited is None or self._suited_to() is not theirs:
-                self._suited, self._suited_to = _suited(self._engine), weakref.ref(theirs)
-            return self._suited
+            if self._own is None or self._beside() is not theirs:
+                own = beside(self._engine)
+                self._level = _level_over(own)
+                self._own, self._beside = own, weakref.ref(theirs)
+            return self._own
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -216,6 +220,8 @@ class AppDatabase:
         with self._ours.connect() as conn:
             if not is_alive(conn):
                 conn.invalidate()  # it connects anew by itself
+            if self._level is not None:
+                conn.execution_options(isolation_level=self._level)
             yield conn
 
     def _refuse_own_way(self) -> None:
@@ -286,12 +292,29 @@ _BOUNDS = {
 }
 
 
-def _suited(engine: Engine) -> Engine:
-    """Return the app's engine as the ledger needs it: in transactions, and not too strict."""
-    ours = beside(engine)
-    if engine.dialect.name == "sqlite":
-        return ours
-    with ours.connect() as conn:
-        level = conn.get_isolation_level()
-    fits = ("READ COMMITTED",) if engine.dialect.name == "postgresql" else ("REPEATABLE READ",)
-    return ours if level in fits else ours.execution_options(isolation_level="READ COMMITTED")
+_AS_GOOD = {
+    "postgresql": ("READ COMMITTED",),
+    "mysql": ("REPEATABLE READ", "READ COMMITTED"),
+    "mariadb": ("REPEATABLE READ", "READ COMMITTED"),
+}
+
+
+def _level_over(engine: Engine) -> str | None:
+    """Return the isolation level that the ledger has to set: in transactions, and not too strict.
+
+    ``None`` where what the app has is as good: to set one costs MySQL four round trips each time.
+    """
+    kind = engine.dialect.name
+    if kind not in _AS_GOOD:
+        return None
+    with engine.connect() as conn:
+        is_good = _is_in_transactions(conn) and conn.get_isolation_level() in _AS_GOOD[kind]
+    return None if is_good else ISOLATION[kind]
+
+
+def _is_in_transactions(conn: Connection) -> bool:
+    """Say whether the driver begins any: the server's word for the level is the same if not."""
+    driver: Any = conn.connection.dbapi_connection
+    # A method of MySQL's drivers, an attribute of the others.
+    asked = getattr(driver, "get_autocommit", lambda: getattr(driver, "autocommit", False))
+    return not asked()

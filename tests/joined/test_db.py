@@ -36,6 +36,7 @@ from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.ledger import joined
+from flask_partnerstack.ledger.tables import entries
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.testing import rehearse
 from tests.kit import Clock
@@ -315,6 +316,31 @@ def test_an_engine_of_another_isolation_level_delivers_once(
     get_state(house.app).dispatcher.run_pass()
     assert house.ledger.get("acme").status is Status.DELIVERED
     assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"isolation_level": "AUTOCOMMIT"},
+        {"execution_options": {"isolation_level": "AUTOCOMMIT"}},
+        {"connect_args": {"autocommit": True}},
+        {"connect_args": {"autocommit": True}, "poolclass": NullPool},
+    ],
+)
+def test_an_engine_that_commits_each_statement_has_our_transactions_whole(
+    servers: Servers, db: Any, build: Any, kind: str, options: dict[str, Any]
+) -> None:
+    """What two deliverers hold against each other lasts longer than one statement."""
+    house = build(servers.empty(kind), db, **options)
+    track_conversion("acme", xid=XID)
+    with contextlib.suppress(ValueError), house.ledger.storage.write() as conn:
+        conn.execute(entries.delete())
+        raise ValueError("anything")
+    assert house.entry("acme") is not None
+    with house.db.engine.connect() as conn:
+        conn.exec_driver_sql("DELETE FROM partnerstack_entry")
+    assert house.entry("acme") is None
 
 
 @pytest.mark.parametrize("in_session", [True, False])
