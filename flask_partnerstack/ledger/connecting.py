@@ -27,6 +27,8 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError
+from .waiting import bound_answers
+from .waiting import connect_arguments
 
 LEDGER_URL = "PARTNERSTACK_LEDGER_URL"
 
@@ -107,6 +109,7 @@ def make_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
     elif engine.dialect.name in _BOUND_LOCK_WAIT:
         event.listen(engine, "connect", _bound_lock_wait(engine.dialect.name))
+    bound_answers(engine)
     return engine
 
 
@@ -128,12 +131,6 @@ def _bound_lock_wait(dialect: str) -> Callable[[Any, object], None]:
     return bound
 
 
-def _connect_options(url: URL) -> dict[str, Any]:
-    """Return how long a connection may take to come about, unless the URL says it."""
-    known = url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
-    return {"connect_timeout": 3} if known and "connect_timeout" not in url.query else {}
-
-
 def _options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {
         "hide_parameters": True,
@@ -153,7 +150,7 @@ def _options(url: URL) -> dict[str, Any]:
 
 
 def _server_options(url: URL) -> dict[str, Any]:
-    options: dict[str, Any] = {"connect_args": _connect_options(url)}
+    options: dict[str, Any] = {"connect_args": connect_arguments(url)}
     level = ISOLATION.get(url.get_backend_name())  # a driver of your own keeps what it has
     return options if level is None else {**options, "isolation_level": level}
 
