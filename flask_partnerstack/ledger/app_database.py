@@ -258,7 +258,7 @@ class AppDatabase:
 
 @contextmanager
 def _bounded(conn: Connection) -> Iterator[None]:
-    """Bound how long a statement waits for a row that somebody else holds, for our block only."""
+    """Bound how long a statement waits for what somebody else holds, for our block only."""
     bound, unbound = _BOUNDS.get(conn.dialect.name, ("", ""))
     if bound:
         conn.exec_driver_sql(bound)
@@ -278,11 +278,13 @@ def _take_back(conn: Connection, unbound: str) -> None:
         raise
 
 
-_WAIT = "SESSION innodb_lock_wait_timeout"
+# For a row, and for a table that a dump or an ALTER holds.
+_ROW, _TABLE = "@@SESSION.innodb_lock_wait_timeout", "@@SESSION.lock_wait_timeout"
+_KEPT = f"@partnerstack_row = {_ROW}, @partnerstack_table = {_TABLE}"
 # The first is one statement: it finds out every value before it sets any.
 _MYSQL_BOUND = (
-    f"SET @partnerstack_wait = @@SESSION.innodb_lock_wait_timeout, {_WAIT} = 2",
-    f"SET {_WAIT} = @partnerstack_wait",
+    f"SET {_KEPT}, {_ROW} = 2, {_TABLE} = 2",
+    f"SET {_ROW} = @partnerstack_row, {_TABLE} = @partnerstack_table",
 )
 #: What bounds a wait, and what takes it back where the transaction's end does not.
 _BOUNDS = {

@@ -113,12 +113,12 @@ def make_engine(url: URL) -> Engine:
     return engine
 
 
-#: Bounds how long a statement waits for a row that somebody else holds: for ever on PostgreSQL,
-#: 50 seconds on MySQL and MariaDB unless told. A signup must not.
+#: Bounds how long a statement waits for a row, or a table, that somebody else holds: for ever on
+#: PostgreSQL, 50 seconds and a day or a year on MySQL and MariaDB unless told. A signup must not.
 _BOUND_LOCK_WAIT = {
     "postgresql": "SET lock_timeout = 2500",
-    "mysql": "SET innodb_lock_wait_timeout = 2",
-    "mariadb": "SET innodb_lock_wait_timeout = 2",
+    "mysql": "SET innodb_lock_wait_timeout = 2, lock_wait_timeout = 2",
+    "mariadb": "SET innodb_lock_wait_timeout = 2, lock_wait_timeout = 2",
 }
 
 

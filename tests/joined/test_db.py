@@ -535,6 +535,22 @@ def test_the_apps_own_bound_for_locks_stays(
     assert (bound, left) == (2, 17)
 
 
+@pytest.mark.parametrize("name", ["innodb_lock_wait_timeout", "lock_wait_timeout"])
+def test_a_bound_on_the_apps_one_connection_stays(
+    servers: Servers, db: Any, build: Any, name: str
+) -> None:
+    """Where there is but one for all, it waits for rows and for tables as the app wants it to."""
+    house = build(servers.empty("mariadb"), db, poolclass=StaticPool)
+    house.db.session.remove()
+    with house.db.engine.connect() as conn:
+        conn.exec_driver_sql(f"SET SESSION {name} = 17")
+    with house.ledger.storage.write() as conn:
+        bound = conn.exec_driver_sql(f"SELECT @@SESSION.{name}").scalar()
+    with house.db.engine.connect() as conn:
+        left = conn.exec_driver_sql(f"SELECT @@SESSION.{name}").scalar()
+    assert (bound, left) == (2, 17)
+
+
 def test_a_connection_that_breaks_is_not_given_back(servers: Servers, db: Any, build: Any) -> None:
     """Killed in the middle it cannot get its bound back: the pool gets another one."""
     house = build(servers.empty("mariadb"), db, pool_size=1, max_overflow=0)

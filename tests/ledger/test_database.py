@@ -24,6 +24,7 @@ from sqlalchemy.exc import StatementError
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
@@ -336,6 +337,25 @@ def test_a_servers_own_strictness_does_not_matter(
         conn.execute(entries.insert(), new_row(conversion("globex"), utcnow(), None))
     assert ledger.get("globex").attempts == 0
     ledger.close()
+
+
+@pytest.mark.parametrize("is_apps", [True, False])
+def test_a_table_that_somebody_holds_is_not_waited_for_for_long(
+    servers: Servers, conversion: Make, is_apps: bool
+) -> None:
+    """A dump or an ALTER of MariaDB's: an error, and not a day's wait."""
+    engine = create_engine(servers.empty("mariadb"))
+    ours = Database(engine.url, embedded=False)
+    ledger = Ledger(AppDatabase(lambda: engine) if is_apps else ours, lease=timedelta(minutes=2))
+    ledger.init()
+    ledger.record(conversion("acme"))
+    with engine.connect() as conn:
+        conn.exec_driver_sql("LOCK TABLES partnerstack_entry READ")
+        with pytest.raises(LedgerUnavailable, match=r"(?i)lock"):
+            ledger.record(conversion("globex"))
+        conn.exec_driver_sql("UNLOCK TABLES")
+    ledger.close()
+    engine.dispose()
 
 
 @pytest.fixture
