@@ -248,8 +248,11 @@ def same_database(one: URL, other: URL) -> bool:
 
 
 def _address(url: URL) -> tuple[object, ...]:
-    host = "127.0.0.1" if url.host in (None, "localhost") else url.host
-    return (host, url.port or _PORTS.get(url.get_backend_name()), url.database or url.username)
+    host = url.query.get("host", url.host)  # drivers take it, and these, in the query as well
+    port = url.query.get("port", url.port or _PORTS.get(url.get_backend_name()))
+    by_name = [url.query.get(name) for name in ("unix_socket", "service")]
+    here = "127.0.0.1" if host in (None, "localhost") else host
+    return (here, str(port), *by_name, url.database or url.username)
 
 
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}

@@ -36,6 +36,7 @@ from flask_partnerstack.ledger.connecting import BUSY_WAIT
 from flask_partnerstack.ledger.connecting import POOL_WAIT
 from flask_partnerstack.ledger.connecting import TURN_WAIT
 from flask_partnerstack.ledger.connecting import location_of
+from flask_partnerstack.ledger.connecting import same_database
 from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import SCHEMA_VERSION
 from flask_partnerstack.ledger.tables import entries
@@ -310,6 +311,24 @@ def test_a_location_says_where_and_keeps_the_secrets(url: str, shown: str) -> No
     location = location_of(make_url(url))
     assert location.endswith(shown)
     assert "s3cret" not in location
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("postgresql+psycopg://a@/shop?host=db1", "postgresql+psycopg://b@/shop?host=db2", False),
+        ("postgresql+psycopg://a@/shop?host=/run/a", "postgresql://a@/shop?host=/run/b", False),
+        ("postgresql+psycopg://a@/?service=shop", "postgresql+psycopg://a@/?service=led", False),
+        ("postgresql://a@db1/shop?port=6432", "postgresql://a@db1/shop", False),
+        ("mysql+pymysql://a@/s?unix_socket=/a", "mysql+pymysql://a@/s?unix_socket=/b", False),
+        ("mysql+pymysql://a@/s?unix_socket=/a", "mysql+mysqldb://b@/s?unix_socket=/a", True),
+        ("postgresql+psycopg://a@/shop?host=db1", "postgresql://b@db1:5432/shop", True),
+        ("postgresql+psycopg://a@/shop?application_name=x", "postgresql://b@localhost/shop", True),
+    ],
+)
+def test_a_database_is_known_by_where_its_url_leads(one: str, other: str, same: bool) -> None:
+    """Whatever driver and user, and whether the place is said before or after the mark."""
+    assert same_database(make_url(one), make_url(other)) is same
 
 
 # --- a server's own ways ------------------------------------------------------------------------
