@@ -23,6 +23,7 @@ from sqlalchemy import create_engine
 from sqlalchemy import event
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
@@ -179,7 +180,7 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
     """
     with engine.connect() as conn:
         _ask_first(engine, conn)
-        with conn.begin():
+        with _taking_writes(engine, conn), conn.begin():
             if engine.dialect.name == "sqlite":
                 _begin_sqlite(conn, reading=reading)
             yield conn
@@ -193,6 +194,28 @@ def _ask_first(engine: Engine, conn: Connection) -> None:
     if not is_alive(conn):
         conn.invalidate()  # it connects anew by itself
         engine.dispose()  # and not with one of the others, which ended with it
+
+
+@contextmanager
+def _taking_writes(engine: Engine, conn: Connection) -> Iterator[None]:
+    """Keep no connection whose server takes no writes: made in a failover, it would stay so."""
+    try:
+        yield
+    except DBAPIError as e:
+        if _is_read_only(e.orig):
+            conn.invalidate()
+            engine.dispose()  # the others are as old
+        raise
+
+
+def _is_read_only(error: BaseException | None) -> bool:
+    # psycopg's and psycopg2's names for it; MySQL's drivers have a number first.
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state == "25006" or bool(error and error.args and error.args[0] in _READ_ONLY)
+
+
+#: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
+_READ_ONLY = (1290, 1792, 1836)
 
 
 def is_alive(conn: Connection) -> bool:

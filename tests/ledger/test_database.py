@@ -377,6 +377,28 @@ def test_a_table_that_somebody_holds_is_not_waited_for_for_long(
     engine.dispose()
 
 
+#: As a connection is that was made while its server was read-only, in the middle of a failover.
+READ_ONLY = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_a_connection_that_takes_no_writes_is_given_up(
+    servers: Servers, conversion: Make, kind: str
+) -> None:
+    """One signup is refused for it, and the next one has a connection that does."""
+    ledger = Ledger(Database(servers.empty(kind), embedded=False), lease=timedelta(minutes=2))
+    ledger.init()
+    with ledger.storage.read() as conn:
+        conn.exec_driver_sql(READ_ONLY[kind])
+    with pytest.raises(LedgerUnavailable, match=r"(?i)read.only"):
+        ledger.record(conversion("acme"))
+    assert ledger.record(conversion("acme")).new
+    ledger.close()
+
+
 @pytest.fixture
 def latin1(servers: Servers) -> URL:
     """An old database of MariaDB's, whose tables have western letters only unless told."""
