@@ -110,7 +110,8 @@ def _alone(conn: Connection) -> Iterator[None]:
             conn.exec_driver_sql(give)
 
 
-_MYSQL_TURN = ("SELECT GET_LOCK('partnerstack', 10)", "SELECT RELEASE_LOCK('partnerstack')")
+# For less time than a silent server is waited for.
+_MYSQL_TURN = ("SELECT GET_LOCK('partnerstack', 8)", "SELECT RELEASE_LOCK('partnerstack')")
 _TURNS = {
     "postgresql": ("SELECT pg_advisory_xact_lock(hashtext('partnerstack'))", ""),
     "mysql": _MYSQL_TURN,
