@@ -20,6 +20,8 @@ from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
 from .facts import make_hold
+from .home import at_home
+from .home import home_of
 from .trouble import INIT_DB
 from .trouble import told
 
@@ -53,6 +55,7 @@ class AppDatabase:
         self._suited: Engine | None = None
         self._prepared = False
         self._checked = False
+        self._home: str | None = None
         self._preparing = forks.LateLock()
 
     @property
@@ -88,15 +91,20 @@ class AppDatabase:
         ours = self._engine
         return conn.engine.pool is ours.pool or same_database(conn.engine.url, ours.url)
 
-    def check(self, conn: Connection) -> None:
+    def check(self, conn: Connection) -> str | None:
         """Make sure, once, that the tables are there, over somebody else's connection.
+
+        Return the schema that they are in, where its statements have to name one.
 
         :raises LedgerUnavailable: naming the commands that make them.
         """
         if not self._checked:
             with told(self.location, tables_by=TABLES_BY):
-                schema.check(conn)
+                self._home = home_of(self._engine)
+                with at_home(conn, self._home):
+                    schema.check(conn)
             self._checked = True
+        return self._home
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

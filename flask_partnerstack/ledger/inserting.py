@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy import Insert
+from sqlalchemy import MetaData
+from sqlalchemy import Table
 from sqlalchemy import Update
 from sqlalchemy import type_coerce
 from sqlalchemy.dialects import postgresql
@@ -25,9 +27,6 @@ from .tables import moment_to_number
 Change = TypeVar("Change", Insert, Update)
 
 _INSERT = entries.insert()
-_INSERT_OR_NOT = postgresql.insert(entries).on_conflict_do_nothing(
-    index_elements=[entries.c.customer_digest]
-)
 # A signup waits for this. On SQLite SQLAlchemy's own part of an insert takes longer than the
 # insert itself, so there the driver is given a ready-made one.
 _COMPILED = _INSERT.compile(
@@ -42,30 +41,32 @@ _MOMENTS = tuple(
 )
 
 
-def insert(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+def insert(conn: Connection, values: Mapping[str, Any], home: str | None = None) -> dict[str, Any]:
     """Insert a new entry; return its id, and when it is due where the database said that.
 
     :param values: of every column but the id.
+    :param home: the schema to name, where the connection is not ours.
     :raises sqlalchemy.exc.IntegrityError: its customer has an entry, or the app's own constraint
         is broken.
     """
     if conn.dialect.name == "sqlite":
         return {"id": _insert_sqlite(conn, _sqlite_row(values))}
     says = conn.dialect.insert_returning
-    done = conn.execute(_insertion(_INSERT, _decided(values), says=says), _rest(values))
+    done = conn.execute(_insertion(home, _decided(values), says=says), _rest(values))
     if says:
         return dict(done.one()._mapping)
     (entry_id,) = done.inserted_primary_key or (0,)
     return {"id": int(entry_id)}
 
 
-def insert_or_not(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
+def insert_or_not(
+    conn: Connection, values: Mapping[str, Any], home: str | None = None
+) -> dict[str, Any] | None:
     """Do the same on PostgreSQL, but return ``None`` when its customer has an entry.
 
     There a broken constraint ends the whole transaction.
     """
-    statement = _insertion(_INSERT_OR_NOT, _decided(values), says=True)
-    made = conn.execute(statement, _rest(values)).one_or_none()
+    made = conn.execute(_insertion_or_not(home, _decided(values)), _rest(values)).one_or_none()
     return None if made is None else dict(made._mapping)
 
 
@@ -94,9 +95,24 @@ def _rest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _insertion(statement: Insert, decided: tuple[str, ...], *, says: bool) -> Insert:
-    decides = _by_its_clock(statement, decided)
-    return decides.returning(entries.c.id, entries.c.due_at) if says else decides
+def _insertion(home: str | None, decided: tuple[str, ...], *, says: bool) -> Insert:
+    table = _table_at(home)
+    decides = _by_its_clock(table.insert(), decided)
+    return decides.returning(table.c.id, table.c.due_at) if says else decides
+
+
+@cache
+def _insertion_or_not(home: str | None, decided: tuple[str, ...]) -> Insert:
+    table = _table_at(home)
+    statement = postgresql.insert(table).on_conflict_do_nothing(
+        index_elements=[table.c.customer_digest]
+    )
+    return _by_its_clock(statement, decided).returning(table.c.id, table.c.due_at)
+
+
+def _table_at(home: str | None) -> Table:
+    # To have SQLAlchemy put the schema into each statement costs a signup more than this.
+    return entries if home is None else entries.to_metadata(MetaData(), schema=home)
 
 
 def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -26,6 +27,8 @@ from .entry import Entry
 from .entry import Status
 from .entry import digest_of
 from .entry import searchable
+from .home import at_home
+from .home import is_moved
 from .inserting import insert
 from .inserting import insert_or_not
 from .inserting import revive
@@ -100,9 +103,9 @@ class Recording(Clocked):
         """
         caller = self.join(session)
         conn = caller.connection
-        self._database.check(conn)
+        home = self._database.check(conn)
         values = new_row(conversion, self._clock(), reason, skipped=skipped, parked=parked)
-        recorded = _insert_or_find(conn, values)
+        recorded = _insert_or_find_at(conn, values, home)
         if recorded.new:
             caller.when_committed(recorded.entry.id, partial(then, recorded))
         return recorded
@@ -147,14 +150,27 @@ def _insert_or_find(conn: Connection, values: Mapping[str, Any]) -> Recorded:
     return Recorded(_entry_from(values, made), new=True)
 
 
+def _insert_or_find_at(conn: Connection, values: Mapping[str, Any], home: str | None) -> Recorded:
+    """Do the same on somebody else's connection, which may look at another schema than ours."""
+    with at_home(conn, home) if is_moved(conn) else _AS_IT_IS:
+        made, broken = _insert_if_new(conn, values, home)
+    if made is not None:
+        return Recorded(_entry_from(values, made), new=True)
+    with at_home(conn, home):
+        return _found_or_revived(conn, values, broken)
+
+
+_AS_IT_IS = nullcontext()
+
+
 def _insert_if_new(
-    conn: Connection, values: Mapping[str, Any]
+    conn: Connection, values: Mapping[str, Any], home: str | None = None
 ) -> tuple[dict[str, Any] | None, IntegrityError | None]:
     """Return what the database made, or ``None`` and the constraint that broke, if it says so."""
     if conn.dialect.name == "postgresql":
-        return insert_or_not(conn, values), None
+        return insert_or_not(conn, values, home), None
     try:
-        return insert(conn, values), None
+        return insert(conn, values, home), None
     except IntegrityError as e:  # of the statement alone
         return None, e
 

@@ -42,20 +42,21 @@ def version_of(conn: Connection) -> int:
     Tables without a version were made by the app's own migrations (``db.create_all()``,
     Alembic): they are current when no column is missing.
     """
-    found = inspect(conn)
-    if not found.has_table(facts.name):
+    found, there = inspect(conn), conn.schema_for_object(facts)
+    if not found.has_table(facts.name, schema=there):
         return 0
     version = read_fact(conn, _VERSION_FACT)
     if version is not None:
         return int(version)
-    return SCHEMA_VERSION if all(_is_whole(found, table) for table in metadata.sorted_tables) else 0
+    whole = all(_is_whole(found, table, there) for table in metadata.sorted_tables)
+    return SCHEMA_VERSION if whole else 0
 
 
-def _is_whole(found: Inspector, table: Table) -> bool:
-    if not found.has_table(table.name):
+def _is_whole(found: Inspector, table: Table, there: str | None) -> bool:
+    if not found.has_table(table.name, schema=there):
         return False
     return {column.name for column in table.columns} <= {
-        column["name"] for column in found.get_columns(table.name)
+        column["name"] for column in found.get_columns(table.name, schema=there)
     }
 
 
