@@ -10,6 +10,7 @@ from typing import Any
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy import CursorResult
 from sqlalchemy import Insert
 from sqlalchemy import MetaData
 from sqlalchemy import Table
@@ -50,13 +51,12 @@ def insert(conn: Connection, values: Mapping[str, Any], home: str | None = None)
         is broken.
     """
     if conn.dialect.name == "sqlite":
-        return {"id": _insert_sqlite(conn, _sqlite_row(values))}
+        return {"id": _insert_sqlite(conn, values, home)}
     says = conn.dialect.insert_returning
     done = conn.execute(_insertion(home, _decided(values), says=says), _rest(values))
     if says:
         return dict(done.one()._mapping)
-    (entry_id,) = done.inserted_primary_key or (0,)
-    return {"id": int(entry_id)}
+    return {"id": _id_of(done)}
 
 
 def insert_or_not(
@@ -110,6 +110,7 @@ def _insertion_or_not(home: str | None, decided: tuple[str, ...]) -> Insert:
     return _by_its_clock(statement, decided).returning(table.c.id, table.c.due_at)
 
 
+@cache
 def _table_at(home: str | None) -> Table:
     # To have SQLAlchemy put the schema into each statement costs a signup more than this.
     return entries if home is None else entries.to_metadata(MetaData(), schema=home)
@@ -117,6 +118,21 @@ def _table_at(home: str | None) -> Table:
 
 def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:
     return statement.values(dict.fromkeys(decided, _NOW))
+
+
+# --- SQLite -------------------------------------------------------------------------------------
+
+
+def _insert_sqlite(conn: Connection, values: Mapping[str, Any], home: str | None) -> int:
+    driver = conn.connection.driver_connection
+    if home is None and isinstance(driver, sqlite3.Connection):
+        return _insert_ready_made(conn, driver, _sqlite_row(values))
+    return _id_of(conn.execute(_table_at(home).insert(), values))  # aiosqlite's, for one
+
+
+def _id_of(done: CursorResult[Any]) -> int:
+    (entry_id,) = done.inserted_primary_key or (0,)
+    return int(entry_id)
 
 
 def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:
@@ -127,11 +143,10 @@ def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:
     return row
 
 
-def _insert_sqlite(conn: Connection, row: list[Any]) -> int:
+def _insert_ready_made(conn: Connection, driver: sqlite3.Connection, row: list[Any]) -> int:
     if not conn.in_transaction():
         conn.begin()  # as SQLAlchemy does before the first statement that it is given
-    driver: Any = conn.connection.driver_connection
     try:
-        return int(driver.execute(_TEXT, row).lastrowid)
+        return int(driver.execute(_TEXT, row).lastrowid or 0)
     except sqlite3.Error as e:
         raise DBAPIError.instance(_TEXT, None, e, sqlite3.Error, dialect=conn.dialect) from e
