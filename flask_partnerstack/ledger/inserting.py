@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from operator import itemgetter
 from typing import Any
+from typing import NamedTuple
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -40,6 +42,17 @@ _in_order = itemgetter(*_ORDER)
 _MOMENTS = tuple(
     place for place, name in enumerate(_ORDER) if isinstance(entries.c[name].type, Moment)
 )
+
+
+class Written(NamedTuple):
+    """What tells one writing of an entry from every other: an id may be given out again.
+
+    :param home: the schema to name.
+    """
+
+    digest: str
+    at: datetime
+    home: str | None
 
 
 def insert(conn: Connection, values: Mapping[str, Any], home: str | None = None) -> dict[str, Any]:
@@ -96,14 +109,14 @@ def _rest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _insertion(home: str | None, decided: tuple[str, ...], *, says: bool) -> Insert:
-    table = _table_at(home)
+    table = table_at(home)
     decides = _by_its_clock(table.insert(), decided)
     return decides.returning(table.c.id, table.c.due_at) if says else decides
 
 
 @cache
 def _insertion_or_not(home: str | None, decided: tuple[str, ...]) -> Insert:
-    table = _table_at(home)
+    table = table_at(home)
     statement = postgresql.insert(table).on_conflict_do_nothing(
         index_elements=[table.c.customer_digest]
     )
@@ -111,7 +124,8 @@ def _insertion_or_not(home: str | None, decided: tuple[str, ...]) -> Insert:
 
 
 @cache
-def _table_at(home: str | None) -> Table:
+def table_at(home: str | None) -> Table:
+    """Return the entries' table as it is to be named."""
     # To have SQLAlchemy put the schema into each statement costs a signup more than this.
     return entries if home is None else entries.to_metadata(MetaData(), schema=home)
 
@@ -127,7 +141,7 @@ def _insert_sqlite(conn: Connection, values: Mapping[str, Any], home: str | None
     driver = conn.connection.driver_connection
     if home is None and isinstance(driver, sqlite3.Connection):
         return _insert_ready_made(conn, driver, _sqlite_row(values))
-    return _id_of(conn.execute(_table_at(home).insert(), values))  # aiosqlite's, for one
+    return _id_of(conn.execute(table_at(home).insert(), values))  # aiosqlite's, for one
 
 
 def _id_of(done: CursorResult[Any]) -> int:

@@ -29,6 +29,7 @@ from .entry import digest_of
 from .entry import searchable
 from .home import at_home
 from .home import is_moved
+from .inserting import Written
 from .inserting import insert
 from .inserting import insert_or_not
 from .inserting import revive
@@ -107,7 +108,8 @@ class Recording(Clocked):
         values = new_row(conversion, self._clock(), reason, skipped=skipped, parked=parked)
         recorded = _insert_or_find_at(conn, values, home)
         if recorded.new:
-            caller.when_committed(recorded.entry.id, partial(then, recorded))
+            written = Written(values["customer_digest"], values["recorded_at"], home)
+            caller.when_committed(written, partial(then, recorded))
         return recorded
 
     def join(self, session: Joinable) -> Joined:
