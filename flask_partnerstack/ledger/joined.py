@@ -99,9 +99,14 @@ def _plain(session: object) -> Session:
     )
 
 
+#: What a session finds its database by: one that has replicas asks whether it is to be written.
+#: https://docs.sqlalchemy.org/en/20/orm/persistence_techniques.html#custom-vertical-partitioning
+_WRITE = entries.update()
+
+
 def _joined(session: Session) -> Joined:
     try:
-        bind = session.get_bind(clause=entries)
+        bind = session.get_bind(clause=_WRITE)
     except UnboundExecutionError as e:
         raise InvalidConversion(
             "session",

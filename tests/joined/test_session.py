@@ -7,6 +7,8 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import Delete
+from sqlalchemy import Update
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
@@ -23,6 +25,7 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger.tables import entries
 
 from .conftest import House
 
@@ -307,6 +310,30 @@ def test_a_session_over_a_transaction_of_somebody_else(house: House) -> None:
         around.rollback()
         session.close()
     assert (house.entry("acme"), house.recorded) == (None, [])
+
+
+def test_a_session_with_replicas_writes_to_the_leader(legacy: House) -> None:
+    """SQLAlchemy's recipe sends there what changes rows; all else is read from a replica."""
+    replica = create_engine("sqlite://")
+
+    class RoutingSession(Session):
+        def get_bind(self, *_mapper: Any, clause: Any = None, **_asked: Any) -> Any:
+            writes = self._flushing or isinstance(clause, Update | Delete)
+            return legacy.db.engine if writes else replica
+
+    with RoutingSession() as session:
+        track(legacy, "acme", session)
+        session.commit()
+    assert legacy.recorded == ["acme"]
+    replica.dispose()
+
+
+def test_a_session_that_is_bound_by_table(legacy: House) -> None:
+    """The ledger's table leads to its database, also where every table has one of its own."""
+    with Session(binds={entries: legacy.db.engine}) as session:
+        track(legacy, "acme", session)
+        session.commit()
+    assert legacy.recorded == ["acme"]
 
 
 def test_an_asynchronous_session_is_refused_with_the_way_out(legacy: House) -> None:
