@@ -11,8 +11,10 @@ from sqlalchemy import Delete
 from sqlalchemy import Update
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import scoped_session
@@ -27,7 +29,10 @@ from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger.tables import entries
 
+from tests.servers import Servers
+
 from .conftest import House
+from .conftest import make_db
 
 XID = "h8pb9E7TZK6YMO"
 
@@ -267,6 +272,22 @@ def test_a_stricter_level_raises_the_databases_own_error(house: House) -> None:
         other.commit()
         with pytest.raises(DBAPIError, match="serialize"):
             track(house, "acme", session)
+
+
+def test_mariadbs_snapshot_isolation_raises_its_own_error(servers: Servers, build: Any) -> None:
+    """On from 11.6: a row that was written since the snapshot is to be tried again, as it says."""
+    house = build(servers.empty("mariadb"), make_db())
+    with Session(house.db.engine) as session, Session(house.db.engine) as other:
+        try:
+            session.execute(text("SET innodb_snapshot_isolation = ON"))
+        except OperationalError:
+            pytest.skip("MariaDB has known it since 10.6.18")
+        session.scalars(house.db.select(house.db.User.name)).all()
+        track(house, "acme", other)
+        other.commit()
+        with pytest.raises(DBAPIError, match="try restarting transaction"):
+            track(house, "acme", session)
+        session.invalidate()
 
 
 # --- what can be joined -------------------------------------------------------------------------
