@@ -20,7 +20,6 @@ from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
 from .facts import make_hold
-from .home import at_home
 from .home import home_of
 from .trouble import INIT_DB
 from .trouble import told
@@ -101,8 +100,7 @@ class AppDatabase:
         if not self._checked:
             with told(self.location, tables_by=TABLES_BY):
                 self._home = home_of(self._engine)
-                with at_home(conn, self._home):
-                    schema.check(conn)
+                schema.check(conn, self._home)
             self._checked = True
         return self._home
 

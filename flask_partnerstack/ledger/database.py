@@ -27,7 +27,6 @@ from .connecting import transaction
 from .facts import make_hold
 from .guard import Condition
 from .guard import Guard
-from .home import at_home
 from .home import home_of
 from .trouble import told
 
@@ -79,8 +78,7 @@ class Database:
         if not self._checked:
             with told(self.location):
                 self._home = home_of(self._engine)
-                with at_home(conn, self._home):
-                    schema.check(conn)
+                schema.check(conn, self._home)
             self._checked = True
         return self._home
 

@@ -8,11 +8,16 @@ ledger is one for all of them, and what is recorded elsewhere nobody would deliv
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextlib import contextmanager
+from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy import Engine
+from sqlalchemy import MetaData
+from sqlalchemy import Table
 from sqlalchemy import bindparam
 from sqlalchemy import text
 
@@ -49,20 +54,31 @@ def _looked_up(engine: Engine) -> str | None:
         pool.dispose()
 
 
-def is_moved(conn: Connection) -> bool:
-    """Say whether SQLAlchemy puts another schema in a name's place on this connection."""
-    return bool(_translation(conn))
+@cache
+def named(table: Table, home: str | None) -> Table:
+    """Return one of the tables by a name that leads to it from everywhere."""
+    return table if home is None else table.to_metadata(MetaData(), schema=home)
+
+
+def as_named(conn: Connection) -> AbstractContextManager[object]:
+    """Have SQLAlchemy put no other schema in the place of one that a statement names, or not.
+
+    Not by a map of ours: what is compiled for a map with ``None`` in it is of no use for another.
+    """
+    theirs = _translation(conn)
+    return _unmoved(conn, theirs) if theirs else _AS_IT_IS
+
+
+_AS_IT_IS: AbstractContextManager[object] = nullcontext()
 
 
 @contextmanager
-def at_home(conn: Connection, home: str | None) -> Iterator[None]:
-    """Have our statements on somebody else's connection name ``home``, and no tenant."""
-    theirs = _translation(conn)
-    conn.execution_options(schema_translate_map=None if home is None else {None: home})
+def _unmoved(conn: Connection, theirs: Any) -> Iterator[None]:
+    conn.execution_options(schema_translate_map=None)
     try:
         yield
     finally:
-        conn.execution_options(schema_translate_map=theirs or None)
+        conn.execution_options(schema_translate_map=theirs)
 
 
 def _translation(of: Engine | Connection) -> Any:

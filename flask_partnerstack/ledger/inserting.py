@@ -14,14 +14,13 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy import CursorResult
 from sqlalchemy import Insert
-from sqlalchemy import MetaData
-from sqlalchemy import Table
 from sqlalchemy import Update
 from sqlalchemy import type_coerce
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from .home import named
 from .tables import CurrentMoment
 from .tables import Moment
 from .tables import entries
@@ -83,9 +82,12 @@ def insert_or_not(
     return None if made is None else dict(made._mapping)
 
 
-def revive(conn: Connection, entry_id: int, values: Mapping[str, Any]) -> None:
+def revive(
+    conn: Connection, entry_id: int, values: Mapping[str, Any], home: str | None = None
+) -> None:
     """Write a skipped entry anew."""
-    change = entries.update().where(entries.c.id == entry_id)
+    table = named(entries, home)
+    change = table.update().where(table.c.id == entry_id)
     if conn.dialect.name == "sqlite":
         conn.execute(change, values)
     else:
@@ -109,25 +111,18 @@ def _rest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _insertion(home: str | None, decided: tuple[str, ...], *, says: bool) -> Insert:
-    table = table_at(home)
+    table = named(entries, home)
     decides = _by_its_clock(table.insert(), decided)
     return decides.returning(table.c.id, table.c.due_at) if says else decides
 
 
 @cache
 def _insertion_or_not(home: str | None, decided: tuple[str, ...]) -> Insert:
-    table = table_at(home)
+    table = named(entries, home)
     statement = postgresql.insert(table).on_conflict_do_nothing(
         index_elements=[table.c.customer_digest]
     )
     return _by_its_clock(statement, decided).returning(table.c.id, table.c.due_at)
-
-
-@cache
-def table_at(home: str | None) -> Table:
-    """Return the entries' table as it is to be named."""
-    # To have SQLAlchemy put the schema into each statement costs a signup more than this.
-    return entries if home is None else entries.to_metadata(MetaData(), schema=home)
 
 
 def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:
@@ -141,7 +136,7 @@ def _insert_sqlite(conn: Connection, values: Mapping[str, Any], home: str | None
     driver = conn.connection.driver_connection
     if home is None and isinstance(driver, sqlite3.Connection):
         return _insert_ready_made(conn, driver, _sqlite_row(values))
-    return _id_of(conn.execute(table_at(home).insert(), values))  # aiosqlite's, for one
+    return _id_of(conn.execute(named(entries, home).insert(), values))  # aiosqlite's, for one
 
 
 def _id_of(done: CursorResult[Any]) -> int:

@@ -24,8 +24,8 @@ from sqlalchemy.pool import Pool
 
 from ..errors import InvalidConversion
 from . import sqlite
+from .home import named
 from .inserting import Written
-from .inserting import table_at
 from .tables import entries
 from .tables import moment_to_number
 
@@ -212,7 +212,7 @@ class _Look(NamedTuple):
     @classmethod
     def of(cls, conn: Connection, written: Written) -> _Look:
         bound, select = _LOOKS.get(conn.dialect.name, ("", "SELECT"))
-        table = conn.dialect.identifier_preparer.format_table(table_at(written.home))
+        table = conn.dialect.identifier_preparer.format_table(named(entries, written.home))
         return cls(
             bound,
             f"{select} customer_digest, recorded_at FROM {table} "

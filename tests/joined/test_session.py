@@ -28,7 +28,6 @@ from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger.tables import entries
-
 from tests.servers import Servers
 
 from .conftest import House

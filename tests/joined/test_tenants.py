@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection
+from sqlalchemy import MetaData
 from sqlalchemy import create_engine
 from sqlalchemy import event
+from sqlalchemy import inspect
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -18,6 +23,7 @@ from flask_partnerstack import Status
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.ledger import add_tables
 from tests.kit import XID
 from tests.servers import Servers
 
@@ -145,6 +151,46 @@ def test_tables_that_are_not_committed_yet_are_those_of_the_connection(
         track_conversion("acme", xid=XID, session=conn)
         around.rollback()
     assert house.recorded == []
+
+
+@pytest.mark.parametrize("moved", [{}, {"app": "moved"}])
+def test_metadata_with_a_schema_of_its_own(
+    servers: Servers, build: Any, moved: dict[str, str]
+) -> None:
+    """The ledger's tables are in there like all others, found, and nothing is left to migrate."""
+    url = servers.empty("postgresql")
+    where = moved.get("app", "app")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
+        conn.execute(text(f"DROP SCHEMA IF EXISTS {where} CASCADE"))
+        conn.execute(text(f"CREATE SCHEMA {where}"))
+    engine.dispose()
+    db: Any = SQLAlchemy(metadata=MetaData(schema="app"))
+    add_tables(db.metadata)
+    options = {"schema_translate_map": moved} if moved else {}
+    house = build(url, db, execution_options=options)
+    track_conversion("joined", xid=XID, session=db.session)
+    db.session.commit()
+    track_conversion("alone", xid=XID)
+    assert {entry.customer_key for entry in house.ledger.entries()} == {"joined", "alone"}
+    assert set(inspect(db.engine).get_table_names(where)) == set(TABLES)
+    if not moved:
+        with db.engine.connect() as conn:
+            context = MigrationContext.configure(conn, opts={"include_schemas": True})
+            assert compare_metadata(context, db.metadata) == []
+
+
+TABLES = ("partnerstack_attempt", "partnerstack_entry", "partnerstack_fact")
+
+
+def test_a_map_for_other_tables_does_not_matter(servers: Servers, db: Any, build: Any) -> None:
+    """What SQLAlchemy compiled for the app's map it does not compile anew for one of ours."""
+    options = {"schema_translate_map": {"per_tenant": "tenant"}}
+    house = build(servers.empty("postgresql"), db, execution_options=options)
+    for _ in range(2):
+        track_conversion("acme", xid=XID, session=db.session)
+    db.session.commit()
+    assert house.entry("acme") is not None
 
 
 def test_an_engine_that_looks_elsewhere_is_followed(servers: Servers, db: Any, build: Any) -> None:
