@@ -25,6 +25,7 @@ from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
 from .facts import make_hold
+from .home import home_of
 from .trouble import INIT_DB
 from .trouble import told
 
@@ -62,6 +63,7 @@ class AppDatabase:
         self._level: str | None = None
         self._prepared = False
         self._checked = False
+        self._home: str | None = None
         self._process = os.getpid()
         self._preparing = forks.LateLock()
         self._opening = forks.LateLock()
@@ -101,15 +103,19 @@ class AppDatabase:
         ours = self._engine
         return conn.engine.pool is ours.pool or same_database(conn.engine.url, ours.url)
 
-    def check(self, conn: Connection) -> None:
+    def check(self, conn: Connection) -> str | None:
         """Make sure, once, that the tables are there, over somebody else's connection.
+
+        Return the schema that they are in, where its statements have to name one.
 
         :raises LedgerUnavailable: naming the commands that make them.
         """
         if not self._checked:
             with told(self.location, tables_by=TABLES_BY):
-                schema.check(conn)
+                self._home = home_of(self._engine)
+                schema.check(conn, self._home)
             self._checked = True
+        return self._home
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -28,6 +28,7 @@ from .connecting import transaction
 from .facts import make_hold
 from .guard import Condition
 from .guard import Guard
+from .home import home_of
 from .trouble import told
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -49,6 +50,7 @@ class Database:
         self._engine = make_engine(url)
         self._prepared = False
         self._checked = False
+        self._home: str | None = None
         self._process = os.getpid()
         self._preparing = forks.LateLock()
         self._writing = forks.LateLock()
@@ -67,15 +69,19 @@ class Database:
             self._held.add(pool)  # to compare two URLs takes as long as to insert a row
         return True
 
-    def check(self, conn: Connection) -> None:
+    def check(self, conn: Connection) -> str | None:
         """Make sure, once, that the tables are there, over somebody else's connection.
+
+        Return the schema that they are in, where its statements have to name one.
 
         :raises LedgerUnavailable: naming the command that makes them.
         """
         if not self._checked:
             with told(self.location):
-                schema.check(conn)
+                self._home = home_of(self._engine)
+                schema.check(conn, self._home)
             self._checked = True
+        return self._home
 
     @property
     def is_shared_connection(self) -> bool:

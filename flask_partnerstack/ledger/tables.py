@@ -191,8 +191,9 @@ def add_tables(other: MetaData) -> None:
     Their columns have plain types there: a migration that is generated from them needs no import
     of ours. Added once, however often this is called.
     """
+    prefix = "" if other.schema is None else f"{other.schema}."
     for table in metadata.sorted_tables:
-        if table.name not in other.tables:
+        if prefix + table.name not in other.tables:
             for column in table.to_metadata(other).columns:
                 if isinstance(column.type, Moment):
                     column.type = BigInteger()
