@@ -151,7 +151,7 @@ class AppDatabase:
 
     def migrate(self) -> int:
         """Make or migrate the tables; return the version that was there before."""
-        with told(self.location), self._connect() as conn, conn.begin():
+        with forks.gate.passed(), told(self.location), self._connect() as conn, conn.begin():
             self._take_write_lock(conn)
             return schema.migrate(conn)
 
@@ -164,7 +164,8 @@ class AppDatabase:
     def close(self) -> None:
         """Close every idle connection of our own; the engine is the app's."""
         if self._own is not None and self._own is not self._engine:
-            self._own.pool.dispose()
+            with forks.gate.passed():
+                self._own.pool.dispose()
 
     def before_fork(self) -> None:
         """Close idle connections: a child would share them with us."""
@@ -206,7 +207,7 @@ class AppDatabase:
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        with told(self.location, tables_by=TABLES_BY):
+        with forks.gate.passed(), told(self.location, tables_by=TABLES_BY):
             if not self._prepared:
                 self._prepare()
             yield

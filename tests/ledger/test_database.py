@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import traceback
 from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Storage
 from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.ledger import parse_url
 from flask_partnerstack.ledger import schema
@@ -93,11 +95,20 @@ def test_a_forked_child_opens_its_own(database: Database) -> None:
     assert found == "was here"
 
 
+@pytest.fixture(params=["its own", "the app's"])
+def file_storage(request: pytest.FixtureRequest, database: Database) -> Iterator[Storage]:
+    """The ledger in a file of its own, and in the app's."""
+    database.migrate()
+    engine = create_engine(database.url)
+    yield database if request.param == "its own" else AppDatabase(lambda: engine)
+    engine.dispose()
+
+
 def test_a_child_records_whatever_another_thread_of_its_parent_was_about(
-    database: Database,
+    file_storage: Storage,
 ) -> None:
     """A lock of SQLite's that is held at a fork would never be free again in the child."""
-    ended = threading.Event()
+    database, ended = file_storage, threading.Event()
 
     def open_and_close() -> None:
         while not ended.is_set():
@@ -123,7 +134,7 @@ def test_a_fork_in_a_transaction_waits_for_nobody(database: Database) -> None:
     assert _code_of(_recording_child(database, 1)) == 0
 
 
-def _recording_child(database: Database, number: int) -> int:
+def _recording_child(database: Storage, number: int) -> int:
     child = os.fork()
     if child:
         return child
