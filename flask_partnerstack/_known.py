@@ -30,7 +30,7 @@ log: Final = logging.getLogger("flask_partnerstack")
 
 
 class FromRequest:
-    """The default of ``referral``: whoever sent this request is who is converted."""
+    """The default of ``xid`` and ``referral``: whoever sent this request is who is converted."""
 
     def __repr__(self) -> str:
         return "FROM_REQUEST"
@@ -50,18 +50,23 @@ class Known(NamedTuple):
     facts: Mapping[str, Any]
 
 
-def known_of(state: State, xid: object, referral: Referral | FromRequest | None) -> Known | None:
+def known_of(
+    state: State,
+    xid: str | FromRequest | None,
+    referral: Referral | FromRequest | None,
+) -> Known | None:
     """Return what is known of the customer; ``None``: there is no click to report.
 
-    With ``xid`` or ``referral`` nothing is taken from the request, which is somebody else's then.
+    With ``xid`` or ``referral``, be it ``None``, nothing is taken from the request, which is
+    somebody else's then.
 
     :raises InvalidConversion: naming the argument that nothing can be known by.
     """
-    if xid is not None:
+    if xid is not None and not isinstance(xid, FromRequest):
         return _known_of_xid(xid, referral)
-    if isinstance(referral, FromRequest):
-        return _known_of_visitor(state)
-    return None if referral is None else _known_of_stored(state, referral)
+    if not isinstance(referral, FromRequest):
+        return None if referral is None else _known_of_stored(state, referral)
+    return None if xid is None else _known_of_visitor(state)
 
 
 def _known_of_xid(xid: object, referral: Referral | FromRequest | None) -> Known:

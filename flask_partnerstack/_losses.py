@@ -89,7 +89,9 @@ def click_of(customer: Customer) -> str | None:
     """
     if customer.get("xid") is not None:
         return valid_xid(customer["xid"])
-    referral = customer.get("referral", current_visit().referral)
+    # An xid that is None says that the click is not this request's.
+    not_said = None if "xid" in customer else current_visit().referral
+    referral = customer.get("referral", not_said)
     return referral.xid if isinstance(referral, Referral) else None
 
 

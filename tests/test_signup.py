@@ -643,6 +643,26 @@ def test_a_stored_click_that_set_customer_is_given_counts(app: Flask, client: Fl
     assert get_state(app).ledger.get("acme").xid == "Stored1234"
 
 
+@pytest.mark.parametrize("click", ["xid", "referral"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_customer_without_a_click_is_nobodys(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, click: str, asked: bool
+) -> None:
+    """``None``, of an empty column, says that this visitor's click is not the customer's."""
+    customer: Any = {"customer_key": "acme", click: None}
+    track = track_signup(customer=lambda: customer) if asked else track_signup
+
+    @track
+    def signup() -> ResponseReturnValue:
+        if not asked:
+            set_customer(**customer)
+        return "created", 201
+
+    route(app, signup)
+    client.post("/signup")
+    assert (keys(app), caplog.messages) == ([], [])
+
+
 def test_a_partner_key_beside_a_customer_is_left_out(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -130,6 +130,20 @@ def test_an_explicitly_empty_referral_means_none(app: Flask, none: Referral | No
         assert track_conversion("acme", referral=none) is None
 
 
+def test_an_explicitly_empty_xid_means_none(app: Flask) -> None:
+    """A customer whose column is empty came by no click, although the admin did."""
+    with arrive(app):
+        assert track_conversion("acme", xid=None) is None
+    assert sum(get_state(app).ledger.counts().values()) == 0
+
+
+def test_a_stored_referral_beside_an_empty_xid_counts(app: Flask) -> None:
+    """Of two columns the one that is filled says which click it was."""
+    with arrive(app):
+        entry = track_conversion("acme", xid=None, referral=STORED)
+    assert recorded(app, entry)["xid"] == STORED.xid
+
+
 def test_a_stored_referral_too_old_earns_nothing(
     app: Flask, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

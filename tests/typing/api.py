@@ -156,6 +156,7 @@ track_conversion(
     meta={"seats": 3},
     xid="Kvx64pph9uhCju",
 )
+track_conversion("42", xid=None)
 track_conversion("42", referral=None)
 track_conversion("42", referral=current_referral)
 track_conversion("42", referral=Referral.loads("text from a user's row"))
