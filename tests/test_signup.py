@@ -246,6 +246,30 @@ def test_customer_is_asked_when_it_looks_like_success(
     assert keys(app) == (["acme"] if credited else [])
 
 
+@pytest.mark.parametrize(
+    ("asked", "answer", "credited"),
+    [
+        ("https://www.acme.com/", "https://app.acme.com/", True),
+        ("https://acme.com/", "//app.acme.com", True),
+        ("http://acme.com/", "https://acme.com/", False),
+        ("http://acme.com/", "https://acme.com", False),
+        ("http://acme.com/", "https://ACME.com:8443/?error=taken", False),
+        ("https://acme.com/", "https://www.acme.com/", False),
+        ("https://www.acme.com/", "https://acme.com/", False),
+        ("https://b\u00fccher.example/", "https://xn--bcher-kva.example/", False),
+        ("https://acme.com/", "https://acme.com/welcome", True),
+    ],
+)
+def test_the_same_path_of_another_host_is_elsewhere(
+    app: Flask, asked: str, answer: str, credited: bool
+) -> None:
+    """A signup on the site may lead into the app, whose front page has the same path."""
+    view = track_signup(customer=lambda: {"customer_key": "acme"})(lambda: redirect(answer))
+    app.add_url_rule("/", "signup", view, methods=["POST"])
+    app.test_client().post(f"/?ps_xid={XID}", base_url=asked)
+    assert keys(app) == (["acme"] if credited else [])
+
+
 def test_taken_and_back_to_the_form_credits_nobody(app: Flask, client: FlaskClient) -> None:
     """A flashed error and a redirect to the form itself is no signup."""
     app.secret_key = "s"
