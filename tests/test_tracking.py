@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,21 @@ def test_a_stored_referral_too_old_earns_nothing(
     with app.app_context():
         assert track_conversion("acme", referral=stored) is None
     assert "StoredClick123: it is older than ATTRIBUTION_WINDOW" in caplog.text
+
+
+@pytest.mark.parametrize(("ahead", "reported"), [({"hours": 24}, True), ({"hours": 25}, False)])
+def test_a_stored_click_of_the_future_earns_nothing(
+    app: Flask,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    ahead: dict[str, int],
+    reported: bool,
+) -> None:
+    """It would never be too old: a clock may be a day ahead, and no more, or the log says so."""
+    stored = Referral(xid="StoredClick123", clicked_at=clock() + timedelta(**ahead))
+    with app.app_context():
+        assert (track_conversion("acme", referral=stored) is not None) == reported
+    assert ("StoredClick123: its clicked_at is in the future" in caplog.text) != reported
 
 
 @pytest.mark.parametrize("xid", ["StoredClick123", None])
