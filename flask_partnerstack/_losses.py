@@ -71,8 +71,10 @@ def key_of(customer: Customer) -> str:
 
 
 def say_left_out(customer: Customer, complaint: str) -> None:
-    """Say that a conversion is recorded without a field of it."""
+    """Say that a conversion is recorded without a field of it; of nobody's conversion, nothing."""
     key, xid = key_of(customer), click_of(customer)
+    if xid is None:
+        return
     log.error(
         "A field of a conversion is left out: customer %s, xid %s: %s",
         masked(key),

@@ -543,6 +543,21 @@ def test_a_bad_optional_field_is_left_out(
     assert vars(said)["partnerstack_xid"] == XID
 
 
+def test_a_field_is_not_spoken_of_for_whom_nobody_referred(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is recorded of them, so that nothing is left out, and the log does not name them."""
+
+    @track_signup
+    def signup() -> str:
+        set_customer("jane", name="J" * 300)
+        return "ok"
+
+    route(app, signup)
+    assert app.test_client().post("/signup").text == "ok"
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("click", [{"xid": "Stored1234"}, {"referral": Referral("Stored1234")}])
 def test_a_field_that_is_left_out_is_said_of_its_own_click(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, click: dict[str, Any]
