@@ -43,4 +43,4 @@ def without_addresses(text: str) -> str:
 
 
 # As people and addresses of pages write them.
-_ADDRESS = re.compile(r"[\w.+%-]+(?:@|%40)[\w.-]+", re.ASCII | re.IGNORECASE)
+_ADDRESS = re.compile(r"[\w.+%-]+(?:@|%40)[\w.-]+", re.IGNORECASE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from dataclasses import asdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -1095,3 +1097,12 @@ def test_our_cookie_needs_no_quotes(client: FlaskClient) -> None:
 
     assert '"' not in line
     assert "&s=a%2C%20%22b%22%3B" in line.split(";")[0]
+
+
+def test_the_value_itself_is_behind_the_proxy(make_site: Callable[..., Flask]) -> None:
+    """What looks at a value's type takes it out first, as docs/capturing.md says."""
+    with make_site().test_request_context("/", query_string=LANDING):
+        behind: Any = current_referral
+        referral = behind._get_current_object()
+        assert pickle.loads(pickle.dumps(referral)) == referral
+        assert asdict(replace(referral, source="stored"))["xid"] == XID

@@ -46,6 +46,7 @@ def test_masked(key: str, shown: str) -> None:
     [
         ("no such jo.doe@acme.com here", "no such j***@acme.com here"),
         ("/customers/jo%40acme.com?x", "/customers/j***@acme.com?x"),
+        ("staff: jürgen@bücher.example", "staff: j***@bücher.example"),
         ("nothing to see @ all", "nothing to see @ all"),
         ("", ""),
     ],

@@ -158,8 +158,9 @@ class AppDatabase:
     def overwrite_what_is_deleted(self, _conn: Connection) -> None:
         """Do nothing: how the app's database keeps deleted data is the app's choice."""
 
-    def forget_old_pages(self) -> None:
-        """Do nothing, for the same reason."""
+    def forget_old_pages(self) -> bool:
+        """Do nothing, for the same reason: there is nothing for us to try again."""
+        return True
 
     def close(self) -> None:
         """Close every idle connection of our own; the engine is the app's."""

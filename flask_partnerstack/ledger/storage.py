@@ -58,8 +58,11 @@ class Storage(Protocol):
     def overwrite_what_is_deleted(self, conn: Connection) -> None:
         """Let nothing stay on the disk of what this transaction takes out, where that is ours."""
 
-    def forget_old_pages(self) -> None:
-        """Let nothing stay of what was there before, where that is ours to do."""
+    def forget_old_pages(self) -> bool:
+        """Let nothing stay of what was there before, where that is ours to do.
+
+        ``False``: it stays for now, because somebody reads. It never waits for who does.
+        """
 
     def close(self) -> None:
         """Close idle connections, if they are ours."""

@@ -580,3 +580,25 @@ def test_a_rehearsal_keeps_the_apps_database(legacy: House) -> None:
         legacy.db.session.commit()
         rehearsal.assert_converted("acme")
     assert legacy.entry("acme") is not None
+
+
+def test_no_rehearsal_touches_what_waits_in_the_apps_database(legacy: House) -> None:
+    """A real conversion there is none of its business: it is refused, with the way out."""
+    with legacy.app.app_context():
+        track_conversion("real", xid=XID)
+    before = legacy.entry("real")
+    with (
+        pytest.raises(ConfigurationError, match=r"entries that wait .*SQLALCHEMY_DATABASE_URI"),
+        rehearse(legacy.app),
+    ):
+        pass
+    assert legacy.entry("real") == before
+
+
+def test_a_rehearsal_begins_before_its_tables_are_made(legacy: House) -> None:
+    """What is not there holds nobody's conversion."""
+    legacy.db.drop_all()
+    with rehearse(legacy.app) as rehearsal:
+        legacy.db.create_all()
+        track_conversion("acme", xid=XID)
+        rehearsal.assert_converted("acme")
