@@ -281,22 +281,35 @@ def _pair(public_key: str, secret_key: str) -> str:
     return base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
 
 
-def read_customer(response: Response) -> Customer | None:
+def read_customer(response: Response, customer_key: str) -> Customer | None:
     """Return the customer that a look-up found, or ``None`` for a clean "no such customer".
 
     Clean is a 404 in the API's own envelope, ``{"message": …, "status": 404}``: a proxy's or a
-    wrong host's 404 is none.
+    wrong host's 404 is none. Found is a record with a key of PartnerStack's, and with the one that
+    was asked for where it names any.
 
     :raises DeliveryError: anything else says neither yes nor no, and is never read as missing.
     """
     content = _json_object(response)
     if response.status == 404 and content.get("status") == 404 and "message" in content:
         return None
-    data = content.get("data") if response.status == 200 else None
-    if not isinstance(data, dict):
+    data = content.get("data") if response.status == 200 and _says_yes(content) else None
+    if not isinstance(data, dict) or not _is_of(data, customer_key):
         raise _cannot_tell(response)
     test = data.get("test")
-    return Customer(str(data.get("key", "")), test if isinstance(test, bool) else None)
+    return Customer(data["key"], test if isinstance(test, bool) else None)
+
+
+def _says_yes(content: Mapping[str, Any]) -> bool:
+    """Say whether an envelope's own status, if it has one, is a 2xx, as HTTP's is."""
+    status = str(content.get("status", 200))
+    return status.isdecimal() and int(status) // 100 == 2
+
+
+def _is_of(data: Mapping[str, Any], customer_key: str) -> bool:
+    """Say whether a record is a customer's, and names no other than the one asked for."""
+    key, named = data.get("key"), data.get("customer_key")
+    return isinstance(key, str) and key != "" and named in (None, customer_key)
 
 
 def date_of(response: Response) -> datetime | None:

@@ -144,6 +144,15 @@ def test_lookup_of_what_lags(client: Client, sandbox: SandboxProcess) -> None:
         client.look_up("7f3e", within=WITHIN)
 
 
+def test_lookup_that_says_no_with_a_200(client: Client, sandbox: SandboxProcess) -> None:
+    """A "not found" in a 200's envelope is no find, although the customer is there."""
+    client.deliver(conversion(), within=WITHIN)
+    body = '{"data": {}, "message": "Customer not found", "status": 404}'
+    sandbox.fault(on="api", status=200, body=body)
+    with pytest.raises(Unclear):
+        client.look_up("7f3e", within=WITHIN)
+
+
 SECRETS = {
     "PARTNERSTACK_TOKEN": "tok/en+&-Zx81",
     "PARTNERSTACK_PUBLIC_KEY": "pk_Zx82",

@@ -291,14 +291,15 @@ def test_key_of_dots(customer_key: str) -> None:
 
 def test_customer_is_found(answer: Answer) -> None:
     """Found is a customer in the API's envelope, and whether it is a test."""
-    assert read_customer(answer("customer")) == Customer("cus_1a2b3c", test=False)
-    assert read_customer(answer("test_customer")) == Customer("cus_4d5e6f", test=True)
-    assert read_customer(Response(200, body=b'{"data": {"test": "no"}}')) == Customer("", test=None)
+    assert read_customer(answer("customer"), "7f3e") == Customer("cus_1a2b3c", test=False)
+    assert read_customer(answer("test_customer"), "7f3e") == Customer("cus_4d5e6f", test=True)
+    odd = Response(200, body=b'{"data": {"key": "cus_1", "customer_key": null, "test": "no"}}')
+    assert read_customer(odd, "7f3e") == Customer("cus_1", test=None)
 
 
 def test_no_such_customer(answer: Answer) -> None:
     """A clean "no such customer" is a 404 in the API's own words."""
-    assert read_customer(answer("no_such_customer")) is None
+    assert read_customer(answer("no_such_customer"), "7f3e") is None
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_no_such_customer(answer: Answer) -> None:
 def test_cannot_tell(answer: Answer, name: str) -> None:
     """Anything else says neither yes nor no, a proxy's 404 and an empty 200 among them."""
     with pytest.raises(Unclear, match="neither yes nor no"):
-        read_customer(answer(name))
+        read_customer(answer(name), "7f3e")
 
 
 @pytest.mark.parametrize(
@@ -332,18 +333,45 @@ def test_cannot_tell(answer: Answer, name: str) -> None:
 def test_half_an_answer(status: int, body: bytes) -> None:
     """No half of an answer is read as missing or found."""
     with pytest.raises(Unclear):
-        read_customer(Response(status, {}, body))
+        read_customer(Response(status, {}, body), "7f3e")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": {}, "message": "Customer not found", "status": 404}',
+        b'{"data": {"key": "cus_1", "customer_key": "7f3e"}, "status": 404}',
+        b'{"data": {"key": "cus_1"}, "status": "error"}',
+        b'{"data": {"items": [], "has_more": false}, "status": 200}',
+        b'{"data": {"test": false}}',
+        b'{"data": {"key": ""}}',
+        b'{"data": {"key": null}}',
+        b'{"data": {"key": "cus_2", "customer_key": "somebody else"}}',
+        b'{"data": {"key": "cus_2", "customer_key": "7F3E"}}',
+    ],
+)
+def test_a_200_without_the_customer_finds_nobody(body: bytes) -> None:
+    """A refusal, a list or another's record under a 200 says neither yes nor no."""
+    with pytest.raises(Unclear, match="neither yes nor no"):
+        read_customer(Response(200, {}, body), "7f3e")
+
+
+@pytest.mark.parametrize("status", [b"200", b'"200"', b"201"])
+def test_an_envelope_that_says_yes(status: bytes) -> None:
+    """The envelope's own status agrees that the customer was found, as a number or a text."""
+    body = b'{"data": {"key": "cus_1", "customer_key": "7f3e"}, "status": %s}' % status
+    assert read_customer(Response(200, {}, body), "7f3e") == Customer("cus_1")
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_lookup_is_denied(status: int) -> None:
     """A key pair that is not accepted is named."""
     with pytest.raises(Denied, match="PUBLIC_KEY and SECRET_KEY"):
-        read_customer(Response(status))
+        read_customer(Response(status), "7f3e")
 
 
 def test_lookup_keeps_the_wish(answer: Answer) -> None:
     """A look-up that is turned away keeps the wait that it was asked for."""
     with pytest.raises(Unclear) as caught:
-        read_customer(answer("throttled"))
+        read_customer(answer("throttled"), "7f3e")
     assert caught.value.retry_after == timedelta(seconds=30)
