@@ -51,10 +51,10 @@ class Transport(Protocol):
     def send(self, request: Request, *, within: timedelta) -> Response:
         """Exchange ``request`` for its response.
 
-        :param within: the time for the whole exchange, whatever drips.
-        A body that breaks off or takes too long is as good as none: the status has said it by
-        then, and a conversion that was taken must not be taken for unclear.
+        Headers or a body that break off, make no sense or take too long are as good as none: the
+        status has said it by then, and a conversion that was taken must not be taken for unclear.
 
+        :param within: the time for the whole exchange, whatever drips.
         :raises NotSent: nothing of it left this machine.
         :raises Unclear: it was sent, and no answer came.
         """
@@ -76,20 +76,20 @@ class HTTPTransport:
 
     def send(self, request: Request, *, within: timedelta) -> Response:
         """See :meth:`Transport.send`."""
-        started = time.monotonic()
-        exchange = _Exchange(started + within.total_seconds(), self._read_timeout)
+        exchange = _Exchange(time.monotonic() + within.total_seconds(), self._read_timeout)
         token = _current.set(exchange)
         try:
             response = self._carry(request, exchange)
             body = _read(response)
         except _TROUBLE as e:
             exchange.hang_up()
-            # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
-            raise _translated(e, exchange) from None
+            if exchange.status is None:
+                # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
+                raise _translated(e, exchange) from None
+            return Response(exchange.status, elapsed=exchange.elapsed())
         finally:
             _current.reset(token)
-        elapsed = timedelta(seconds=time.monotonic() - (exchange.sent_at or started))
-        return Response(response.status, dict(response.headers), body, elapsed)
+        return Response(response.status, dict(response.headers), body, exchange.elapsed())
 
     def before_fork(self) -> None:
         """Nothing to let go: a socket that nobody reads in the child does no harm."""
@@ -207,12 +207,14 @@ class _Exchange:
     :param patience: the seconds that each piece of the answer may take.
     :param sent_at: when its first byte left.
     :param reader: what its answer is read from.
+    :param status: what the answer said, as soon as its first line was read.
     """
 
     deadline: float
     patience: float
     sent_at: float | None = None
     reader: io.RawIOBase | None = None
+    status: int | None = None
 
     def left(self) -> float:
         """Return the seconds that are left.
@@ -223,6 +225,11 @@ class _Exchange:
         if left <= 0:
             raise TimeoutError(errno.ETIMEDOUT, "the exchange took too long in all")
         return left
+
+    def elapsed(self) -> timedelta:
+        """Return how long it is since its first byte left."""
+        now = time.monotonic()
+        return timedelta(seconds=now - (self.sent_at or now))
 
     def hang_up(self) -> None:
         """Let go of the socket; Python 3.10 holds on to it when a tunnel fails."""
@@ -262,6 +269,13 @@ class _BoundedResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_BoundedReader(sock, self.fp.detach()))
 
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # not public
+        # A later version would be none that is understood, and an interim answer is none.
+        if version.startswith("HTTP/1.") and status >= 200:
+            _current.get().status = status
+        return version, status, reason
+
     def begin(self) -> None:
         super().begin()
         # http.client knows of interim answers only "100 Continue", and would take "103 Early
@@ -288,7 +302,8 @@ class _Connection(HTTPConnection):
         try:
             super().connect()
         finally:
-            exchange.sent_at = None  # asking a proxy for a tunnel sends nothing of ours
+            # Asking a proxy for a tunnel sends nothing of ours, and is not what it answers.
+            exchange.sent_at = exchange.status = None
 
     def send(self, data: Any) -> None:
         if self.sock is None:

@@ -213,11 +213,65 @@ def test_garbage(listen: Listen, transport: HTTPTransport) -> None:
         transport.send(post(peer.url), within=WITHIN)
 
 
-def test_too_many_headers(listen: Listen, transport: HTTPTransport) -> None:
-    """Headers without end are not read to the end."""
-    peer = listen(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000)
-    with pytest.raises(Unclear, match="HTTPException"):
-        transport.send(post(peer.url), within=WITHIN)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X: y\r\n" * 1000,
+        b"X: y\r\n" * 101 + b"Content-Length: 0\r\n\r\n",
+        b"X: " + b"y" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n",
+        b"Content-Length: 0, 5\r\n\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+    ids=["endless", "many", "long", "two lengths in one", "two lengths"],
+)
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
+def test_headers_that_make_no_sense(
+    listen: Listen, transport: HTTPTransport, interim: bytes, headers: bytes
+) -> None:
+    """They are not read to the end; the status has said it, and the connection is not kept."""
+    peer = listen(interim + b"HTTP/1.1 200 OK\r\n" + headers)
+    for _ in range(2):
+        response = transport.send(post(peer.url), within=WITHIN)
+        assert (response.status, response.headers, response.body) == (200, {}, b"")
+        assert timedelta(0) < response.elapsed < WITHIN
+    assert (peer.connections, len(peer.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"429 Too Many Requests"])
+def test_headers_that_break_off(listen: Listen, transport: HTTPTransport, status: bytes) -> None:
+    """A connection that is torn down within the headers had said by then what was judged."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.drip(b"HTTP/1.1 %s\r\nServer: x\r\n" % status)
+        line.tear()
+
+    peer = listen(talk=talk)
+    assert transport.send(post(peer.url), within=WITHIN).status == int(status[:3])
+    assert len(peer.requests) == 1
+
+
+def test_headers_that_drip(listen: Listen, transport: HTTPTransport) -> None:
+    """Headers that take longer than the whole exchange may are ended with it."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(b"HTTP/1.1 200 OK\r\n")
+        line.drip(b"X: " + b"y" * 1000)
+
+    assert transport.send(post(listen(talk=talk).url), within=SOON).status == 200
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 103 Early Hints", b"HTTP/1.1 100 ", b"HTTP/2.0 200"])
+def test_what_is_no_answer_yet(listen: Listen, transport: HTTPTransport, start: bytes) -> None:
+    """An interim answer, or one in another version, says nothing when the rest is missing."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(start + b"\r\n\r\n")
+
+    with pytest.raises(Unclear):
+        transport.send(post(listen(talk=talk).url), within=WITHIN)
 
 
 def test_bad_header_of_ours(listen: Listen, transport: HTTPTransport) -> None:
@@ -228,7 +282,9 @@ def test_bad_header_of_ours(listen: Listen, transport: HTTPTransport) -> None:
     assert peer.connections == 0
 
 
-@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\n"], ids=["status line", "headers"])
+@pytest.mark.parametrize(
+    "begun", [b"", b"HTTP/1.1 103 Early Hints\r\n"], ids=["status line", "interim headers"]
+)
 def test_dripping_head_ends(listen: Listen, transport: HTTPTransport, begun: bytes) -> None:
     """An answer that drips, each byte well in time, ends when the whole exchange must."""
 
