@@ -208,6 +208,7 @@ class _Exchange:
     :param sent_at: when its first byte left.
     :param reader: what its answer is read from.
     :param status: what the answer said, as soon as its first line was read.
+    :param has_surplus: whether more came than the answer.
     """
 
     deadline: float
@@ -215,6 +216,7 @@ class _Exchange:
     sent_at: float | None = None
     reader: io.RawIOBase | None = None
     status: int | None = None
+    has_surplus: bool = False
 
     def left(self) -> float:
         """Return the seconds that are left.
@@ -246,11 +248,14 @@ class _BoundedReader(io.RawIOBase):
         self._raw = raw
         self._exchange = _current.get()
         self._exchange.reader = self
+        self._is_over = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self._is_over:
+            return None
         try:
             self._sock.settimeout(min(self._exchange.left(), self._exchange.patience))
             count: int | None = self._raw.readinto(buffer)
@@ -259,15 +264,36 @@ class _BoundedReader(io.RawIOBase):
             raise
         return count
 
+    def end(self) -> None:
+        """Read no more, so that what is read already can be looked at without waiting."""
+        self._is_over = True
+
+    def note_surplus(self) -> None:
+        """Remember that more was read than the answer."""
+        self._exchange.has_surplus = True
+
     def close(self) -> None:
         self._raw.close()
+        super().close()
+
+
+class _Buffer(io.BufferedReader):
+    """Notices, when an answer was read to its end, that there is more."""
+
+    raw: _BoundedReader
+
+    def close(self) -> None:
+        if not self.closed:
+            self.raw.end()
+            if self.peek(1):
+                self.raw.note_surplus()
         super().close()
 
 
 class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(sock, self.fp.detach()))
+        self.fp = _Buffer(_BoundedReader(sock, self.fp.detach()))
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]  # not public
@@ -286,15 +312,30 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection that notices when the first byte of a request leaves, and that tires."""
+    """A connection that notices when the first byte of a request leaves, and that tires.
+
+    What came beyond its last answer would be taken for the next one's: then it is done with.
+    """
 
     response_class = _BoundedResponse
     debuglevel = 0  # whoever raises http.client's own would see the token printed
     _used_at = 0.0
+    _last: _Exchange | None = None
 
     @property
     def is_connected(self) -> bool:
-        return time.monotonic() - self._used_at < LONGEST_REST and super().is_connected
+        if time.monotonic() - self._used_at >= LONGEST_REST or self._holds_more():
+            return False
+        return super().is_connected
+
+    def _holds_more(self) -> bool:
+        """Say whether there is more than the last answer, read by us or unpacked by OpenSSL.
+
+        The socket below, which urllib3 looks at, knows of neither.
+        """
+        pending = getattr(self.sock, "pending", None)  # of TLS
+        is_surplus = self._last is not None and self._last.has_surplus
+        return is_surplus or (pending is not None and pending() > 0)
 
     def connect(self) -> None:
         exchange = _current.get()
@@ -312,6 +353,7 @@ class _Connection(HTTPConnection):
         exchange.left()  # nothing leaves after the deadline
         self._used_at = time.monotonic()
         exchange.sent_at = exchange.sent_at or self._used_at
+        self._last = exchange
         super().send(data)
 
 

@@ -427,6 +427,52 @@ def test_connection_that_was_closed_meanwhile(listen: Listen, transport: HTTPTra
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        answer(b"ok") + OK,
+        b"HTTP/1.1 204 No Content\r\n\r\n" + OK,
+        OK + OK,
+        OK + b'{"ok": true}',
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + OK,
+    ],
+    ids=["length", "204", "empty", "late body", "chunks"],
+)
+def test_surplus_answer_is_nobody_elses(
+    listen: Listen, transport: HTTPTransport, first: bytes
+) -> None:
+    """What follows an answer ends its connection: the next request is answered on another."""
+    peer = listen(first, answer(b"", "429 Too Many Requests"))
+    statuses = [transport.send(post(peer.url), within=WITHIN).status for _ in range(2)]
+    assert (statuses[1], peer.connections) == (429, 2)
+
+
+def filled(size: int) -> bytes:
+    """Return an answer of just so many bytes."""
+    spare = size - len(answer(b"x" * 1000))
+    return answer(b"x" * (1000 + spare))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [filled(8192) + OK, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + b"x" * 12_000],
+    ids=["another answer", "a length too short"],
+)
+def test_surplus_that_tls_has_unpacked(
+    listen: Listen,
+    transport: HTTPTransport,
+    tls: ssl.SSLContext,
+    certificate: tuple[Path, Path],
+    first: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is left of a TLS record, which no socket shows, is no answer to the next request."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    peer = listen(first, answer(b"", "429 Too Many Requests"), context=tls)
+    statuses = [transport.send(post(peer.url), within=WITHIN).status for _ in range(2)]
+    assert (statuses, peer.connections) == ([200, 429], 2)
+
+
 def test_each_thread_has_its_own(listen: Listen, transport: HTTPTransport) -> None:
     """Two threads never share a connection, whose answers could be mixed."""
     peer = listen()
