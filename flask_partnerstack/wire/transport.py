@@ -41,6 +41,9 @@ LARGEST_BODY = 64 * 1024
 #: Seconds after which a kept connection is not used again. A NAT gateway on the way forgets a
 #: silent one within minutes, and what is sent into the void is unclear.
 LONGEST_REST = 30.0
+#: Seconds for which no connection to a host is used twice, once a request on a kept one got no
+#: answer: there are servers that close it unannounced, while the request is on its way.
+DISTRUST = 600.0
 #: A failed connection is tried again at once, so often; nothing was sent by then.
 _CONNECT_ONLY = Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
 
@@ -72,11 +75,13 @@ class HTTPTransport:
     def __init__(self, timeout: tuple[float, float]) -> None:
         self._connect_timeout, self._read_timeout = timeout
         self._routes = threading.local()
+        self._distrusted_until: dict[str, float] = {}
         forks.watch(self)
 
     def send(self, request: Request, *, within: timedelta) -> Response:
         """See :meth:`Transport.send`."""
-        exchange = _Exchange(time.monotonic() + within.total_seconds(), self._read_timeout)
+        deadline = time.monotonic() + within.total_seconds()
+        exchange = _Exchange(deadline, self._read_timeout)
         token = _current.set(exchange)
         try:
             response = self._carry(request, exchange)
@@ -84,12 +89,18 @@ class HTTPTransport:
         except _TROUBLE as e:
             exchange.hang_up()
             if exchange.status is None:
+                self._learn(exchange)
                 # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
                 raise _translated(e, exchange) from None
             return Response(exchange.status, elapsed=exchange.elapsed())
         finally:
             _current.reset(token)
         return Response(response.status, dict(response.headers), body, exchange.elapsed())
+
+    def _learn(self, exchange: _Exchange) -> None:
+        """Trust no kept connection to a host for a while, if there was no answer on one."""
+        if exchange.sent_at is not None and not exchange.is_new:
+            self._distrusted_until[exchange.host] = time.monotonic() + DISTRUST
 
     def before_fork(self) -> None:
         """Nothing to let go: a socket that nobody reads in the child does no harm."""
@@ -100,7 +111,9 @@ class HTTPTransport:
 
     def _carry(self, request: Request, exchange: _Exchange) -> BaseHTTPResponse:
         parts = urlsplit(request.url)
-        route = self._route_to(f"{parts.scheme}://{parts.netloc}")
+        exchange.host = host = f"{parts.scheme}://{parts.netloc}"
+        exchange.wants_new = time.monotonic() < self._distrusted_until.get(host, 0.0)
+        route = self._route_to(host)
         left = exchange.left()
         # Past requests, whose preparations cost more than the exchange, and which would read a
         # redirect's body without a bound.
@@ -205,18 +218,24 @@ class _Exchange:
 
     :param deadline: when it must be over.
     :param patience: the seconds that each piece of the answer may take.
+    :param host: with whom, by scheme and port.
     :param sent_at: when its first byte left.
     :param reader: what its answer is read from.
     :param status: what the answer said, as soon as its first line was read.
     :param has_surplus: whether more came than the answer.
+    :param wants_new: whether its connection has to be one that was not used before.
+    :param is_new: whether it was.
     """
 
     deadline: float
     patience: float
+    host: str = ""
     sent_at: float | None = None
     reader: io.RawIOBase | None = None
     status: int | None = None
     has_surplus: bool = False
+    wants_new: bool = False
+    is_new: bool = False
 
     def left(self) -> float:
         """Return the seconds that are left.
@@ -324,7 +343,8 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        if time.monotonic() - self._used_at >= LONGEST_REST or self._holds_more():
+        is_rested = time.monotonic() - self._used_at >= LONGEST_REST
+        if is_rested or _current.get().wants_new or self._holds_more():
             return False
         return super().is_connected
 
@@ -339,6 +359,7 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         exchange = _current.get()
+        exchange.is_new = True
         self.timeout = min(self.timeout or exchange.patience, exchange.left())
         try:
             super().connect()

@@ -194,6 +194,47 @@ def test_kept_connection_that_is_dropped(listen: Listen, transport: HTTPTranspor
     assert (peer.connections, len(peer.requests)) == (1, 2)
 
 
+def test_kept_connections_that_disappoint(listen: Listen, transport: HTTPTransport) -> None:
+    """One lost answer on a kept connection is enough: for a while each request has its own."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(OK)
+        line.hear()
+
+    peer = listen(talk=talk)
+    transport.send(post(peer.url), within=WITHIN)
+    with pytest.raises(Unclear):
+        transport.send(post(peer.url), within=WITHIN)
+    for _ in range(5):
+        assert transport.send(post(peer.url), within=WITHIN).status == 200
+    assert (peer.connections, len(peer.requests)) == (6, 7)
+
+
+def test_kept_connections_are_trusted_again(
+    listen: Listen, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that disappointed once is no reason for new ones for ever, nor elsewhere."""
+    monkeypatch.setattr(transport_module, "DISTRUST", 0.0)
+    peer = listen(OK, b"garbage\r\n", OK)
+    transport.send(post(peer.url), within=WITHIN)
+    with pytest.raises(Unclear):
+        transport.send(post(peer.url), within=WITHIN)
+    for _ in range(3):
+        transport.send(post(peer.url), within=WITHIN)
+    assert peer.connections == 2
+
+
+def test_new_connection_that_disappoints(listen: Listen, transport: HTTPTransport) -> None:
+    """No answer on a new connection says nothing of those that are kept."""
+    peer = listen(b"garbage\r\n", OK)
+    with pytest.raises(Unclear):
+        transport.send(post(peer.url), within=WITHIN)
+    for _ in range(3):
+        transport.send(post(peer.url), within=WITHIN)
+    assert peer.connections == 2
+
+
 def test_hang(listen: Listen) -> None:
     """No answer within the read timeout is unclear."""
 
