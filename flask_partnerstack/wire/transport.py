@@ -38,6 +38,10 @@ from .protocol import Response
 
 #: Bytes of an answer that are read; the rest is left on the line.
 LARGEST_BODY = 64 * 1024
+#: Bytes of an answer that are read in all, headers and the marks between chunks among them; one
+#: that goes on is broken off. No library's own bound is relied on: http.client takes a chunk of -1
+#: bytes for all that comes.
+LARGEST_ANSWER = 16 * LARGEST_BODY
 #: Seconds after which a kept connection is not used again. A NAT gateway on the way forgets a
 #: silent one within minutes, and what is sent into the void is unclear.
 LONGEST_REST = 30.0
@@ -268,6 +272,7 @@ class _BoundedReader(io.RawIOBase):
         self._exchange = _current.get()
         self._exchange.reader = self
         self._is_over = False
+        self._left = LARGEST_ANSWER
 
     def readable(self) -> bool:
         return True
@@ -278,10 +283,16 @@ class _BoundedReader(io.RawIOBase):
         try:
             self._sock.settimeout(min(self._exchange.left(), self._exchange.patience))
             count: int | None = self._raw.readinto(buffer)
+            self._count(count or 0)
         except OSError:
             self._exchange.left()  # says so when the whole took too long, not this piece of it
             raise
         return count
+
+    def _count(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise OSError(errno.EMSGSIZE, "the answer does not end")
 
     def end(self) -> None:
         """Read no more, so that what is read already can be looked at without waiting."""

@@ -408,6 +408,23 @@ def test_huge_body(listen: Listen, transport: HTTPTransport) -> None:
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize("size", [b"-1", b"-ffff", b"ffffffff"])
+def test_chunk_of_a_size_that_lies(listen: Listen, transport: HTTPTransport, size: bytes) -> None:
+    """A chunk of less than nothing, or without end, is not read for as long as it goes on."""
+    said: list[bytes] = []
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n" % size)
+        for _ in range(1000):
+            line.say(b"x" * LARGEST_BODY)
+            said.append(size)
+
+    response = transport.send(post(listen(talk=talk).url), within=WITHIN)
+    assert (response.status, len(response.body) <= LARGEST_BODY) == (200, True)
+    assert len(said) < 1000
+
+
 def test_largest_body(listen: Listen, transport: HTTPTransport) -> None:
     """A body of just the bound is whole, and its connection goes on."""
     peer = listen(answer(b"x" * LARGEST_BODY))
