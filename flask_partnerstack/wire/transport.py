@@ -33,6 +33,7 @@ from .. import forks
 from ..errors import DeliveryError
 from ..errors import NotSent
 from ..errors import Unclear
+from ..settings import is_loopback
 from .protocol import Request
 from .protocol import Response
 
@@ -158,16 +159,21 @@ class _Route:
 
 
 def _find_route(host: str) -> _Route:
-    """Ask the environment for proxies and CA bundle, the way requests does, once for each host."""
+    """Ask the environment for proxies and CA bundle, the way requests does, once for each host.
+
+    But for no proxy to this machine: it would carry elsewhere what may be in the clear because it
+    stays here.
+    """
     with requests.Session() as session:
         found = session.merge_environment_settings(host, {}, None, None, None)
         request = requests.Request("GET", host).prepare()
+    proxies = {} if is_loopback(host) else found["proxies"]
     adapter: Any = _Adapter()  # whose types are not all published
     pool = adapter.get_connection_with_tls_context(
-        request, found["verify"], proxies=found["proxies"], cert=found["cert"]
+        request, found["verify"], proxies=proxies, cert=found["cert"]
     )
     adapter.cert_verify(pool, host, found["verify"], found["cert"])
-    target = adapter.request_url(request, found["proxies"])
+    target = adapter.request_url(request, proxies)
     return _Route(pool, wants_whole_url="://" in target)
 
 

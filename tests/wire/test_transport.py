@@ -608,11 +608,41 @@ def test_netrc(
 
 def test_proxy(listen: Listen, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment's proxy is used."""
-    peer, proxy = listen(), listen(answer(b"proxied"))
+    proxy, url = listen(answer(b"proxied")), "http://partnerstack.invalid"
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    assert transport.send(post(peer.url), within=WITHIN).body == b"proxied"
-    assert proxy.requests[0].startswith(f"POST {peer.url}/conversion/xid HTTP/1.1".encode())
-    assert peer.connections == 0
+    assert transport.send(post(url), within=WITHIN).body == b"proxied"
+    assert proxy.requests[0].startswith(f"POST {url}/conversion/xid HTTP/1.1".encode())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_no_proxy_to_this_machine(
+    listen: Listen,
+    transport: HTTPTransport,
+    name: str,
+    host: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What may be in the clear because it stays here is given to no proxy, which is elsewhere."""
+    peer, proxy = listen(), listen()
+    monkeypatch.setenv(name, proxy.url)
+    transport.send(post(f"http://{host}:{peer.port}"), within=WITHIN)
+    assert (len(peer.requests), proxy.connections) == (1, 0)
+
+
+def test_no_proxy_to_this_machine_over_tls(
+    listen: Listen,
+    transport: HTTPTransport,
+    tls: ssl.SSLContext,
+    certificate: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server here with a certificate is not asked for by way of elsewhere either."""
+    peer, proxy = listen(context=tls), listen()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    transport.send(post(peer.url), within=WITHIN)
+    assert (len(peer.requests), proxy.connections) == (1, 0)
 
 
 def test_no_proxy(
@@ -624,19 +654,24 @@ def test_no_proxy(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     transport.send(post(peer.url), within=WITHIN)
     assert (peer.connections, proxy.connections) == (1, 0)
+    monkeypatch.setenv("NO_PROXY", "partnerstack.invalid")
+    with pytest.raises(NotSent, match="gaierror"):
+        transport.send(post("http://partnerstack.invalid"), within=WITHIN)
+    assert proxy.connections == 0
 
 
 def test_environment_is_asked_once(
     listen: Listen, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the environment says of a host is asked once; another host is another question."""
-    one, other, proxy = listen(), listen(), listen()
-    transport.send(post(one.url), within=WITHIN)
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    transport.send(post(one.url), within=WITHIN)
-    assert (len(one.requests), proxy.connections) == (2, 0)
-    transport.send(post(other.url), within=WITHIN)
-    assert (other.connections, proxy.connections) == (0, 1)
+    proxy = listen()
+    for address in ("", proxy.url):
+        monkeypatch.setenv("HTTP_PROXY", address)
+        with pytest.raises(NotSent, match="gaierror"):
+            transport.send(post("http://one.invalid"), within=WITHIN)
+    assert proxy.connections == 0
+    transport.send(post("http://other.invalid"), within=WITHIN)
+    assert proxy.connections == 1
 
 
 def test_proxy_that_nobody_serves(
@@ -698,7 +733,7 @@ def test_nothing_leaves_after_the_deadline(
     monkeypatch.setenv("HTTPS_PROXY", listen(talk=tunnel).url)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with pytest.raises(NotSent, match="the exchange took too long in all"):
-        transport.send(post(peer.url), within=SOON)
+        transport.send(post(f"https://partnerstack.invalid:{peer.port}"), within=SOON)
     assert peer.requests == []
 
 
@@ -733,8 +768,9 @@ def test_tunnel(
     peer, proxy = listen(context=tls), listen(talk=tunnel)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    url = f"https://partnerstack.invalid:{peer.port}"
     for _ in range(2):
-        assert transport.send(post(peer.url), within=WITHIN).status == 200
+        assert transport.send(post(url), within=WITHIN).status == 200
     assert (len(peer.requests), proxy.connections) == (2, 1)
     assert b"t0ken" not in proxy.requests[0]
 
