@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -275,6 +276,25 @@ def lookup_request(api_url: str, public_key: str, secret_key: str, customer_key:
         f"{api_url}/api/v2/customers/{quote(customer_key, safe='')}",
         {"Authorization": f"Basic {_pair(public_key, secret_key)}", **_COMMON},
     )
+
+
+def pitfalls_of(customer_key: str) -> frozenset[str]:
+    """Return what in a key others may take apart: each way of it is a kind of key of its own.
+
+    Servers and proxies decode a path before they route by it, some of them twice, and tidy it up.
+    Then a look-up is answered for another path, with a clean 404 for a customer who is there
+    (https://www.rfc-editor.org/rfc/rfc3986#section-2.2).
+    """
+    return frozenset(name for name, found in _PITFALLS.items() if found.search(customer_key))
+
+
+_PITFALLS: Mapping[str, re.Pattern[str]] = {
+    "slash": re.compile("/"),
+    "backslash": re.compile(r"\\"),
+    "percent": re.compile(r"%(?![0-9A-Fa-f]{2})"),
+    "escape": re.compile(r"%[0-9A-Fa-f]{2}"),
+    "dots": re.compile(r"(?:^|[/\\])\.*(?:[/\\]|$)"),  # a part that is empty or of dots
+}
 
 
 def _pair(public_key: str, secret_key: str) -> str:

@@ -19,6 +19,7 @@ from flask_partnerstack.errors import Refused
 from flask_partnerstack.errors import Rejected
 from flask_partnerstack.errors import Unclear
 from flask_partnerstack.sandbox import SandboxProcess
+from flask_partnerstack.sandbox import SandboxSettings
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.wire import Client
 from flask_partnerstack.wire import Customer
@@ -151,6 +152,16 @@ def test_lookup_that_says_no_with_a_200(client: Client, sandbox: SandboxProcess)
     sandbox.fault(on="api", status=200, body=body)
     with pytest.raises(Unclear):
         client.look_up("7f3e", within=WITHIN)
+
+
+@pytest.mark.parametrize("key", ["a/b", "%2F"])
+def test_lookup_where_keys_are_decoded_on_the_way(key: str) -> None:
+    """A key with a slash is cleanly missing there, although the customer is known."""
+    with SandboxProcess(SandboxSettings(decode_keys=True)) as decoding:
+        client = client_of(decoding)
+        client.deliver(conversion(key), within=WITHIN)
+        assert client.look_up(key, within=WITHIN) is None
+        assert [customer["customer_key"] for customer in decoding.customers()] == [key]
 
 
 SECRETS = {

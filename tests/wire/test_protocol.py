@@ -25,6 +25,7 @@ from flask_partnerstack.errors import Unclear
 from flask_partnerstack.wire import Customer
 from flask_partnerstack.wire import Receipt
 from flask_partnerstack.wire import Response
+from flask_partnerstack.wire import pitfalls_of
 from flask_partnerstack.wire.protocol import LONGEST_ANSWER
 from flask_partnerstack.wire.protocol import PROMPT
 from flask_partnerstack.wire.protocol import conversion_request
@@ -280,6 +281,29 @@ def test_lookup() -> None:
 def test_customer_key_in_a_path(customer_key: str, path: str) -> None:
     """A customer key is one part of the path, whatever characters it has."""
     assert lookup_request("https://api", "p", "s", customer_key).url.endswith(f"customers/{path}")
+
+
+@pytest.mark.parametrize(
+    ("customer_key", "pitfalls"),
+    [
+        ("7f3e", set()),
+        ("alice.b@acme.com", set()),
+        ("Zoë ?#&+", set()),
+        ("a/b", {"slash"}),
+        ("a\\b", {"backslash"}),
+        ("50%", {"percent"}),
+        ("%2F", {"escape"}),
+        ("5%/a%41", {"percent", "slash", "escape"}),
+        ("...", {"dots"}),
+        ("/a", {"slash", "dots"}),
+        ("a/", {"slash", "dots"}),
+        ("a//b", {"slash", "dots"}),
+        ("a/../b", {"slash", "dots"}),
+    ],
+)
+def test_pitfalls(customer_key: str, pitfalls: set[str]) -> None:
+    """Keys are told apart by what servers on the way may take apart in them."""
+    assert pitfalls_of(customer_key) == pitfalls
 
 
 @pytest.mark.parametrize("customer_key", [".", ".."])
