@@ -529,6 +529,8 @@ def test_two_clean_404s_send_again(
     after(trusted, clock, seconds=1)
     assert (looked_up(transport), len(transport.conversions)) == (2, 2)
     assert acme(trusted).status is Status.DELIVERED
+    missing = [Judgement.MISSING, Judgement.MISSING]
+    assert judged(trusted) == [Judgement.UNCLEAR, *missing, Judgement.ACCEPTED]
 
 
 def test_the_second_404_is_half_an_hour_after_the_attempt(

@@ -151,7 +151,7 @@ class Verifier:
         return any(
             line.judged in (Judgement.MISSING, Judgement.CANNOT_TELL) and line.status == 404
             for line in self._ledger.trail(claim.entry)
-            if sent_at is not None and line.at is not None and line.at >= sent_at
+            if sent_at is not None and line.at is not None and line.at > sent_at
         )
 
     def _warn_of_test(self, claim: Claim) -> None:
@@ -183,6 +183,7 @@ class Verifier:
         missing = claim.missing + 1
         if missing >= CLEAN_MISSES and silent >= needed:
             if not self._judge.is_unclear_too_often(claim):
+                self._ledger.note_missing(claim, _missing())
                 return True
             # For whoever requeues it the count begins anew, but at one: it is looked up first.
             anew = 1 - claim.unclear

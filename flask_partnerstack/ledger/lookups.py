@@ -121,6 +121,11 @@ class Lookups(Clocked):
         with self._database.read() as conn:
             return claims.seconds_until(conn.scalar(claims.NEXT_LOOK_UP), self.now_in(conn))
 
+    def note_missing(self, claim: Claim, attempt: Attempt) -> None:
+        """Write down that a look-up did not find an entry, which stays claimed."""
+        with self._database.write() as conn:
+            claims.write_attempt(conn, claim.entry.id, attempt, self.now_in(conn))
+
     def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
         """Write down what was tried, and leave the entry as it was before it was claimed."""
         entry = claim.entry
