@@ -76,9 +76,17 @@ class Response:
         body = self.body
         for secret in self.secrets:  # before it is cut, or half of one would be left
             body = body.replace(secret, b"***")
-        text = body[: 4 * LONGEST_ANSWER].decode("utf-8", "replace")
-        line = " ".join(text.split())
-        return "".join(filter(str.isprintable, line))[:LONGEST_ANSWER]
+        line = " ".join(body.decode("utf-8", "replace").split())
+        shown = "".join(filter(str.isprintable, line))
+        return self._without_secrets(shown)[:LONGEST_ANSWER]
+
+    def _without_secrets(self, line: str) -> str:
+        """Mask what became a secret only now that the NULs of UTF-16, or a line end in it, went."""
+        bare = line.replace(" ", "")
+        for secret in map(bytes.decode, self.secrets):
+            if secret in bare:  # cheaper than the search, which rarely finds any
+                line = re.sub(" *".join(map(re.escape, secret)), "***", line)
+        return line
 
 
 @dataclass(frozen=True)

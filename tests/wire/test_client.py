@@ -199,6 +199,28 @@ def test_an_answer_that_echoes_the_request_gives_no_secret_away(ask: str, prefix
     assert not [part for part in ("Zx", "tok", "sk_", "pk_", "cGtf") if part in answer]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.parametrize("before", ["", " " * 400, "x" * 495])
+def test_an_answer_in_another_encoding_gives_no_secret_away(encoding: str, before: str) -> None:
+    """What is left when its NULs are dropped is masked too, also where the answer is cut."""
+    transport = ScriptedTransport()
+    said = f"{before} no tok/en+&-Zx81, no sk_Zx83".encode(encoding)
+    transport.answers = [Response(400, body=said)]
+    with pytest.raises(DeliveryError) as raised:
+        Client(Settings.from_mapping(SECRETS), transport).deliver(conversion(), within=WITHIN)
+    assert not [part for part in ("Zx", "tok", "sk_") if part in raised.value.answer]
+
+
+@pytest.mark.parametrize("break_", ["\0", "\x7f", "\r\n", "\t", "\x1f", "\u200b", "\0 \0"])
+def test_an_answer_that_breaks_a_secret_gives_it_not_away(break_: str) -> None:
+    """A character in the midst of it that is not shown, or shown as a space, hides no secret."""
+    transport = ScriptedTransport()
+    transport.answers = [Response(400, body=f"no tok/en+{break_}&-Zx81 here".encode())]
+    with pytest.raises(DeliveryError) as raised:
+        Client(Settings.from_mapping(SECRETS), transport).deliver(conversion(), within=WITHIN)
+    assert raised.value.answer == "no *** here"
+
+
 def test_a_receipt_gives_no_secret_away() -> None:
     """What was taken has an answer, too."""
     transport = ScriptedTransport()
