@@ -46,6 +46,13 @@ def test_masked(key: str, shown: str) -> None:
     [
         ("no such jo.doe@acme.com here", "no such j***@acme.com here"),
         ("/customers/jo%40acme.com?x", "/customers/j***@acme.com?x"),
+        ("/customers/jo%2540acme.com?x", "/customers/j***@acme.com?x"),
+        (r'{"email": "jo\u0040acme.com"}', '{"email": "j***@acme.com"}'),
+        (r"{\"email\": \"jo\\u0040acme.com\"}", r"{\"email\": \"j***@acme.com\"}"),
+        (r"'jo\x40acme.com'", "'j***@acme.com'"),
+        ("<b>jo&#64;acme.com</b>", "<b>j***@acme.com</b>"),
+        ("<b>jo&#064;acme.com, al&#X40;acme.com</b>", "<b>j***@acme.com, a***@acme.com</b>"),
+        ("jo&commat;acme.com", "j***@acme.com"),
         ("nothing to see @ all", "nothing to see @ all"),
         ("", ""),
     ],
