@@ -225,11 +225,17 @@ def _at_the_door(response: Response) -> bool:
 def retry_after(response: Response) -> timedelta | None:
     """Return how long ``Retry-After`` asks us to wait, in seconds or until a date, a day at most.
 
-    Garbage is forgiven. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    Garbage is forgiven. Of several, which a proxy added or joined to one, the longest is obeyed.
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
     """
-    value = _lowered(response.headers).get("retry-after")
-    if value is None or len(value) > 64:
+    value = _lowered(response.headers).get("retry-after", "")
+    if len(value) > 64:
         return None
+    wishes = map(_wish_of, _BETWEEN_WISHES.split(value))
+    return max((wish for wish in wishes if wish is not None), default=None)
+
+
+def _wish_of(value: str) -> timedelta | None:
     try:
         seconds = _RETRY.parse_retry_after(value)
         return timedelta(seconds=min(seconds, _RETRY.retry_after_max))
@@ -237,6 +243,8 @@ def retry_after(response: Response) -> timedelta | None:
         return None
 
 
+#: Not the comma within a date.
+_BETWEEN_WISHES = re.compile(r",(?!\s*\d+[ -])")
 _RETRY = Retry()
 _RETRY.retry_after_max = int(LONGEST_WISH.total_seconds())  # newer urllib3 stops at six hours else
 
@@ -347,9 +355,10 @@ def date_of(response: Response) -> datetime | None:
     """
     try:
         date = parsedate_to_datetime(_lowered(response.headers).get("date", ""))
-    except ValueError:
+        # Without a zone it is UTC; with one, it may be beyond the first or the last year there is.
+        return date.astimezone(timezone.utc) if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)
 
 
 def _json_object(response: Response) -> dict[str, Any]:

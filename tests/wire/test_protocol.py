@@ -29,6 +29,7 @@ from flask_partnerstack.wire import pitfalls_of
 from flask_partnerstack.wire.protocol import LONGEST_ANSWER
 from flask_partnerstack.wire.protocol import PROMPT
 from flask_partnerstack.wire.protocol import conversion_request
+from flask_partnerstack.wire.protocol import date_of
 from flask_partnerstack.wire.protocol import lookup_request
 from flask_partnerstack.wire.protocol import read_customer
 from flask_partnerstack.wire.protocol import read_receipt
@@ -219,6 +220,11 @@ def wish(value: str) -> timedelta | None:
         ("9" * 60, LONGEST_WISH),
         ("Fri, 31 Dec 9998 23:59:59 GMT", LONGEST_WISH),
         ("Sun, 06 Nov 1994 08:49:37 GMT", timedelta(0)),
+        ("5, 5", timedelta(seconds=5)),
+        ("120,7", timedelta(minutes=2)),
+        ("7, 120, soon", timedelta(minutes=2)),
+        ("Sun, 06 Nov 1994 08:49:37 GMT, 7", timedelta(seconds=7)),
+        ("7, Fri, 31 Dec 9998 23:59:59 GMT", LONGEST_WISH),
     ],
 )
 def test_retry_after(value: str, expected: timedelta) -> None:
@@ -235,7 +241,7 @@ def test_retry_after_a_date() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "-5", "1.5", "5, 5", "1e3", "9" * 65, "Fri, 31 Dec 99999 23:59:59 GMT"]
+    "value", ["", "soon", "-5", "1.5", "5; 5", "1e3", "9" * 65, "Fri, 31 Dec 99999 23:59:59 GMT"]
 )
 def test_garbage_in_retry_after(value: str) -> None:
     """Garbage is forgiven: no wish."""
@@ -253,6 +259,44 @@ def test_retry_after_never_raises(value: str) -> None:
 def test_no_retry_after() -> None:
     """Without the header there is no wish."""
     assert retry_after(Response(429)) is None
+
+
+# --- Date ---------------------------------------------------------------------------------------
+
+
+def date(value: str) -> datetime | None:
+    return date_of(Response(200, {"DATE": value}))
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
+def test_date(zone: str) -> None:
+    """The time where an answer came from is told, and it is one with a zone."""
+    expected = datetime(1994, 11, 6, 8, 49, 37, tzinfo=timezone.utc)
+    assert date(f"Sun, 06 Nov 1994 08:49:37 {zone}") == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "now",
+        "Mon, 99 Jan 2024 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +9999999999",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -1200",
+    ],
+)
+def test_garbage_in_date(value: str) -> None:
+    """A time that cannot be is none."""
+    assert date(value) is None
+
+
+@settings(deadline=None)
+@given(st.text("0123456789 :,+-JanMonGT", max_size=40))
+def test_date_never_raises(value: str) -> None:
+    """Whatever a server writes there, it is a moment or none."""
+    found = date(value)
+    assert found is None or found.tzinfo is not None
 
 
 # --- a look-up ----------------------------------------------------------------------------------
