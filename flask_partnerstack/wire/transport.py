@@ -33,14 +33,22 @@ from .. import forks
 from ..errors import DeliveryError
 from ..errors import NotSent
 from ..errors import Unclear
+from ..settings import is_loopback
 from .protocol import Request
 from .protocol import Response
 
 #: Bytes of an answer that are read; the rest is left on the line.
 LARGEST_BODY = 64 * 1024
+#: Bytes of an answer that are read in all, headers and the marks between chunks among them; one
+#: that goes on is broken off. No library's own bound is relied on: http.client takes a chunk of -1
+#: bytes for all that comes.
+LARGEST_ANSWER = 16 * LARGEST_BODY
 #: Seconds after which a kept connection is not used again. A NAT gateway on the way forgets a
 #: silent one within minutes, and what is sent into the void is unclear.
 LONGEST_REST = 30.0
+#: Seconds for which no connection to a host is used twice, once a request on a kept one got no
+#: answer: there are servers that close it unannounced, while the request is on its way.
+DISTRUST = 600.0
 #: A failed connection is tried again at once, so often; nothing was sent by then.
 _CONNECT_ONLY = Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
 
@@ -51,10 +59,10 @@ class Transport(Protocol):
     def send(self, request: Request, *, within: timedelta) -> Response:
         """Exchange ``request`` for its response.
 
-        :param within: the time for the whole exchange, whatever drips.
-        A body that breaks off or takes too long is as good as none: the status has said it by
-        then, and a conversion that was taken must not be taken for unclear.
+        Headers or a body that break off, make no sense or take too long are as good as none: the
+        status has said it by then, and a conversion that was taken must not be taken for unclear.
 
+        :param within: the time for the whole exchange, whatever drips.
         :raises NotSent: nothing of it left this machine.
         :raises Unclear: it was sent, and no answer came.
         """
@@ -72,24 +80,32 @@ class HTTPTransport:
     def __init__(self, timeout: tuple[float, float]) -> None:
         self._connect_timeout, self._read_timeout = timeout
         self._routes = threading.local()
+        self._distrusted_until: dict[str, float] = {}
         forks.watch(self)
 
     def send(self, request: Request, *, within: timedelta) -> Response:
         """See :meth:`Transport.send`."""
-        started = time.monotonic()
-        exchange = _Exchange(started + within.total_seconds(), self._read_timeout)
+        deadline = time.monotonic() + within.total_seconds()
+        exchange = _Exchange(deadline, self._read_timeout)
         token = _current.set(exchange)
         try:
             response = self._carry(request, exchange)
             body = _read(response)
         except _TROUBLE as e:
             exchange.hang_up()
-            # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
-            raise _translated(e, exchange) from None
+            if exchange.status is None:
+                self._learn(exchange)
+                # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
+                raise _translated(e, exchange) from None
+            return Response(exchange.status, elapsed=exchange.elapsed())
         finally:
             _current.reset(token)
-        elapsed = timedelta(seconds=time.monotonic() - (exchange.sent_at or started))
-        return Response(response.status, dict(response.headers), body, elapsed)
+        return Response(response.status, dict(response.headers), body, exchange.elapsed())
+
+    def _learn(self, exchange: _Exchange) -> None:
+        """Trust no kept connection to a host for a while, if there was no answer on one."""
+        if exchange.sent_at is not None and not exchange.is_new:
+            self._distrusted_until[exchange.host] = time.monotonic() + DISTRUST
 
     def before_fork(self) -> None:
         """Nothing to let go: a socket that nobody reads in the child does no harm."""
@@ -100,7 +116,9 @@ class HTTPTransport:
 
     def _carry(self, request: Request, exchange: _Exchange) -> BaseHTTPResponse:
         parts = urlsplit(request.url)
-        route = self._route_to(f"{parts.scheme}://{parts.netloc}")
+        exchange.host = host = f"{parts.scheme}://{parts.netloc}"
+        exchange.wants_new = time.monotonic() < self._distrusted_until.get(host, 0.0)
+        route = self._route_to(host)
         left = exchange.left()
         # Past requests, whose preparations cost more than the exchange, and which would read a
         # redirect's body without a bound.
@@ -141,16 +159,21 @@ class _Route:
 
 
 def _find_route(host: str) -> _Route:
-    """Ask the environment for proxies and CA bundle, the way requests does, once for each host."""
+    """Ask the environment for proxies and CA bundle, the way requests does, once for each host.
+
+    But for no proxy to this machine: it would carry elsewhere what may be in the clear because it
+    stays here.
+    """
     with requests.Session() as session:
         found = session.merge_environment_settings(host, {}, None, None, None)
         request = requests.Request("GET", host).prepare()
+    proxies = {} if is_loopback(host) else found["proxies"]
     adapter: Any = _Adapter()  # whose types are not all published
     pool = adapter.get_connection_with_tls_context(
-        request, found["verify"], proxies=found["proxies"], cert=found["cert"]
+        request, found["verify"], proxies=proxies, cert=found["cert"]
     )
     adapter.cert_verify(pool, host, found["verify"], found["cert"])
-    target = adapter.request_url(request, found["proxies"])
+    target = adapter.request_url(request, proxies)
     return _Route(pool, wants_whole_url="://" in target)
 
 
@@ -205,14 +228,24 @@ class _Exchange:
 
     :param deadline: when it must be over.
     :param patience: the seconds that each piece of the answer may take.
+    :param host: with whom, by scheme and port.
     :param sent_at: when its first byte left.
     :param reader: what its answer is read from.
+    :param status: what the answer said, as soon as its first line was read.
+    :param has_surplus: whether more came than the answer.
+    :param wants_new: whether its connection has to be one that was not used before.
+    :param is_new: whether it was.
     """
 
     deadline: float
     patience: float
+    host: str = ""
     sent_at: float | None = None
     reader: io.RawIOBase | None = None
+    status: int | None = None
+    has_surplus: bool = False
+    wants_new: bool = False
+    is_new: bool = False
 
     def left(self) -> float:
         """Return the seconds that are left.
@@ -223,6 +256,11 @@ class _Exchange:
         if left <= 0:
             raise TimeoutError(errno.ETIMEDOUT, "the exchange took too long in all")
         return left
+
+    def elapsed(self) -> timedelta:
+        """Return how long it is since its first byte left."""
+        now = time.monotonic()
+        return timedelta(seconds=now - (self.sent_at or now))
 
     def hang_up(self) -> None:
         """Let go of the socket; Python 3.10 holds on to it when a tunnel fails."""
@@ -239,28 +277,66 @@ class _BoundedReader(io.RawIOBase):
         self._raw = raw
         self._exchange = _current.get()
         self._exchange.reader = self
+        self._is_over = False
+        self._left = LARGEST_ANSWER
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self._is_over:
+            return None
         try:
             self._sock.settimeout(min(self._exchange.left(), self._exchange.patience))
             count: int | None = self._raw.readinto(buffer)
+            self._count(count or 0)
         except OSError:
             self._exchange.left()  # says so when the whole took too long, not this piece of it
             raise
         return count
+
+    def _count(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise OSError(errno.EMSGSIZE, "the answer does not end")
+
+    def end(self) -> None:
+        """Read no more, so that what is read already can be looked at without waiting."""
+        self._is_over = True
+
+    def note_surplus(self) -> None:
+        """Remember that more was read than the answer."""
+        self._exchange.has_surplus = True
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
 
+class _Buffer(io.BufferedReader):
+    """Notices, when an answer was read to its end, that there is more."""
+
+    raw: _BoundedReader
+
+    def close(self) -> None:
+        if not self.closed:
+            self.raw.end()
+            if self.peek(1):
+                self.raw.note_surplus()
+        super().close()
+
+
 class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(sock, self.fp.detach()))
+        self.fp = _Buffer(_BoundedReader(sock, self.fp.detach()))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # not public
+        # A later version would be none that is understood, and an interim answer is none.
+        if version.startswith("HTTP/1.") and status >= 200:
+            _current.get().status = status
+        return version, status, reason
 
     def begin(self) -> None:
         super().begin()
@@ -272,23 +348,41 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection that notices when the first byte of a request leaves, and that tires."""
+    """A connection that notices when the first byte of a request leaves, and that tires.
+
+    What came beyond its last answer would be taken for the next one's: then it is done with.
+    """
 
     response_class = _BoundedResponse
     debuglevel = 0  # whoever raises http.client's own would see the token printed
     _used_at = 0.0
+    _last: _Exchange | None = None
 
     @property
     def is_connected(self) -> bool:
-        return time.monotonic() - self._used_at < LONGEST_REST and super().is_connected
+        is_rested = time.monotonic() - self._used_at >= LONGEST_REST
+        if is_rested or _current.get().wants_new or self._holds_more():
+            return False
+        return super().is_connected
+
+    def _holds_more(self) -> bool:
+        """Say whether there is more than the last answer, read by us or unpacked by OpenSSL.
+
+        The socket below, which urllib3 looks at, knows of neither.
+        """
+        pending = getattr(self.sock, "pending", None)  # of TLS
+        is_surplus = self._last is not None and self._last.has_surplus
+        return is_surplus or (pending is not None and pending() > 0)
 
     def connect(self) -> None:
         exchange = _current.get()
+        exchange.is_new = True
         self.timeout = min(self.timeout or exchange.patience, exchange.left())
         try:
             super().connect()
         finally:
-            exchange.sent_at = None  # asking a proxy for a tunnel sends nothing of ours
+            # Asking a proxy for a tunnel sends nothing of ours, and is not what it answers.
+            exchange.sent_at = exchange.status = None
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -297,6 +391,7 @@ class _Connection(HTTPConnection):
         exchange.left()  # nothing leaves after the deadline
         self._used_at = time.monotonic()
         exchange.sent_at = exchange.sent_at or self._used_at
+        self._last = exchange
         super().send(data)
 
 
