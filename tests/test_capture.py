@@ -460,7 +460,11 @@ def test_hook_that_answers_before_ours(tmp_path: Path, query: str, xid: str | No
         {"Sec-Fetch-Dest": "image"},
         {"Sec-Fetch-Dest": "script"},
         {"Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
     ],
 )
 def test_what_is_no_visit_keeps_nothing(client: FlaskClient, headers: dict[str, str]) -> None:
@@ -491,6 +495,8 @@ def test_looking_keeps_nothing(site: Flask, method: str) -> None:
         {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Dest": "empty"},
         {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "same-site"},
         {"Purpose": "x"},
     ],
 )
@@ -498,6 +504,55 @@ def test_pages_and_calls_keep(client: FlaskClient, headers: dict[str, str]) -> N
     """A page, and a script's call for one, keep the click."""
     assert len(kept(client.get("/", query_string=LANDING, headers=headers))) == 1
     assert len(kept(client.post("/page", query_string="ps_xid=abcd", headers=headers))) == 1
+
+
+#: What Chromium says when a page of another site has a link of its own loaded ahead of time.
+AHEAD = {
+    "Sec-Purpose": "prefetch",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Site": "none",
+    "Referer": "https://blog.example/",
+}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Sec-Purpose": "prefetch;prerender"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_page_ahead_of_time_for_another_site_keeps(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    """The browser takes the click with the visit, and never asks for the page again."""
+    response = client.get(
+        "/", query_string=LANDING, headers=AHEAD | headers, base_url="https://acme.com"
+    )
+    assert remembered(response)["x"] == [XID]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Referer": "https://acme.com/hub"},
+        {"Referer": "https://WWW.ACME.COM/"},
+        {"Referer": "http://[/"},
+        {"Referer": ""},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Dest": "empty"},
+        {"Sec-Purpose": "", "Purpose": "prefetch"},
+        {"Sec-Purpose": "", "X-Purpose": "preview"},
+    ],
+)
+def test_page_ahead_of_time_within_a_site_keeps_nothing(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    """Nor does one of which it is not sure: its cookie would be there before a visit."""
+    response = client.get(
+        "/", query_string=LANDING, headers=AHEAD | headers, base_url="https://app.acme.com"
+    )
+    assert kept(response) == []
 
 
 def test_cookie_is_bounded(client: FlaskClient) -> None:
