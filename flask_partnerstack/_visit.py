@@ -6,6 +6,8 @@ Not only on ``g``, because requests under one outer app context share that.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from typing import Final
@@ -49,11 +51,13 @@ class Visit(NamedTuple):
 
     :param memory: what our cookie is to remember, when the click is new to us.
     :param follower: who waits for the response.
+    :param page: the raw query string of the page that is visited, where the request has another.
     """
 
     referral: Referral
     memory: Memory | None = None
     follower: Follower | None = None
+    page: str | None = None
 
 
 #: The visit of everybody whom nobody referred.
@@ -92,6 +96,27 @@ def this_request() -> Request:
     """Return the current request itself: a proxy looks it up for each attribute."""
     here: Request = request._get_current_object()  # type: ignore[attr-defined]  # a proxy's
     return here
+
+
+@contextmanager
+def asked_by(page: str) -> Iterator[None]:
+    """Let the current request have this raw query string for a while, ``request.args`` and all."""
+    here = this_request()
+    environ, said = here.environ, vars(here)
+    before = {name: said.pop(name) for name in _OF_QUERY if name in said}
+    sent = environ.get("QUERY_STRING", "")
+    environ["QUERY_STRING"], here.query_string = page, page.encode("latin-1")
+    try:
+        yield
+    finally:
+        environ["QUERY_STRING"] = sent
+        for name in _OF_QUERY:
+            said.pop(name, None)
+        said.update(before)
+
+
+#: What a request says of its query, and remembers when it was asked.
+_OF_QUERY = ("query_string", "args", "values", "full_path", "url")
 
 
 def follow(follower: Follower) -> None:

@@ -24,6 +24,7 @@ from ._visit import NOBODY
 from ._visit import Environ
 from ._visit import Follower
 from ._visit import Visit
+from ._visit import asked_by
 from ._visit import current_visit
 from ._visit import look
 from .referral import EMPTY
@@ -179,7 +180,7 @@ def _let_follow(follower: Follower, response: Response) -> None:
 
 def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> None:
     memory = visit.memory
-    if memory is not None and not (_is_visit(environ) and state.hooks.may_keep(memory.referral)):
+    if memory is not None and not (_is_visit(environ) and _may_keep(state, memory, visit.page)):
         memory = None
     headers = {name.lower(): value for name, value in response.headers}
     if memory is not None or (visit.referral and _is_page(headers)):
@@ -189,6 +190,13 @@ def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> N
         # One of our cookie's is no capture: another click lost to it.
         if visit.referral and visit.referral.source != "cookie":
             signals.send(signals.referral_captured, this_app(), referral=visit.referral)
+
+
+def _may_keep(state: State, memory: Memory, page: str | None) -> bool:
+    if page is None:
+        return state.hooks.may_keep(memory.referral)
+    with asked_by(page):  # a hook that looks at the landing URL is not got round by a script
+        return state.hooks.may_keep(memory.referral)
 
 
 def _is_page(headers: Mapping[str, str]) -> bool:

@@ -414,6 +414,51 @@ def test_consent_is_asked_of_it(tmp_path: Path) -> None:
     assert kept(client.post(CLICK, data=LANDING, headers=SAME))
 
 
+def consenting(tmp_path: Path, hook: Callable[[str, Referral], bool | None]) -> Flask:
+    partnerstack = PartnerStack()
+    partnerstack.consent(hook)
+    app = Flask("consenting", instance_path=str(tmp_path))
+    app.config["PARTNERSTACK_ENGINE"] = "none"
+    partnerstack.init_app(app)
+    return app
+
+
+def test_ads_click_is_turned_away_by_the_endpoint_too(tmp_path: Path) -> None:
+    """A hook that looks at the landing URL sees the page's, and cannot be got round by a script."""
+    app = consenting(tmp_path, lambda *_: "gclid" not in request.args)
+    assert kept(post(app, f"?{LANDING}&gclid=x")) is None
+    assert kept(post(app))
+
+
+def test_hook_sees_the_pages_query_and_others_the_requests(tmp_path: Path) -> None:
+    """Whatever a request says of its query it says of the page's, while the hook is asked."""
+    seen: list[object] = []
+
+    def look() -> None:
+        sent = request.query_string, request.environ["QUERY_STRING"]
+        seen.append((dict(request.args), dict(request.values), request.full_path[-4:], *sent))
+
+    app = consenting(tmp_path, lambda *_: just(look)() is None)
+    app.before_request(just(look))
+    app.teardown_request(lambda _: look())
+    client = app.test_client()
+    client.post(f"{CLICK}?a=1", data="?ps_xid=abcd&b=2", headers=SAME)
+    own = ({"a": "1"}, {"a": "1"}, "?a=1", b"a=1", "a=1")
+    pages = {"ps_xid": "abcd", "b": "2"}
+    query = "ps_xid=abcd&b=2"
+    assert seen == [own, (pages, pages, "&b=2", query.encode(), query), own]
+
+
+def test_hook_that_raises_leaves_the_request_as_it_was(tmp_path: Path) -> None:
+    """A page's bytes that are no text cost the click and nothing else."""
+    seen: list[str] = []
+    app = consenting(tmp_path, lambda *_: "gclid" not in request.args)
+    app.teardown_request(lambda _: seen.append(request.environ["QUERY_STRING"]))
+    body = f"?{LANDING}&utm_term=caf".encode() + b"\xe9"
+    response = app.test_client().post(CLICK, data=body, headers=SAME)
+    assert (response.status_code, kept(response), seen) == (204, None, [""])
+
+
 # --- links to elsewhere -------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from .._origin import comes_from_here
 from .._state import State
 from .._state import get_state
+from .._visit import NOBODY
 from .._visit import look
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -61,7 +62,9 @@ def keep_click(**_host: str) -> Response:
         )
     state = get_state()
     environ = request.environ
-    environ[state.visit_key] = look(state, {**environ, "QUERY_STRING": _query(state)})
+    page = _query(state)
+    visit = look(state, {**environ, "QUERY_STRING": page})
+    environ[state.visit_key] = visit._replace(page=page) if visit is not NOBODY else visit
     return response
 
 
