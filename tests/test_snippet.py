@@ -194,6 +194,12 @@ def test_capture_script_knows_path_and_names(app: Flask, make_app: MakeApp) -> N
     assert options(page) == {"path": "/shop/click", "names": ["cid"]}
 
 
+def test_capture_script_knows_that_there_is_consent_to_ask_for(tmp_path: Path) -> None:
+    """It stores nothing of its own before; the option is there only where a hook is."""
+    app = consenting(tmp_path, lambda *_: True)
+    assert options(rendered(app, "{{ partnerstack_capture() }}"))["consent"] is True
+
+
 def test_without_an_endpoint_there_is_no_script(make_app: MakeApp) -> None:
     """CAPTURE_PATH=None leaves out both."""
     app = make_app(CAPTURE_PATH=None)
@@ -249,17 +255,26 @@ def test_click_in_the_body_is_kept(app: Flask, body: str) -> None:
 
 @pytest.mark.parametrize("body", ["", "?", "?utm_source=x", "?ps_xid=%3Cscript%3E", "\xff\x00"])
 def test_body_without_a_click_keeps_nothing(app: Flask, body: str) -> None:
-    """Whatever a page posts, it is a click or it is nothing."""
+    """Whatever a page posts, it is a click or it is nothing, and no success."""
     response = post(app, body)
-    assert (response.status_code, kept(response)) == (204, None)
+    assert (response.status_code, kept(response)) == (400, None)
+    assert response.text.startswith("No click is in the body")
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_cookies_count_without_a_body(app: Flask) -> None:
+    """A call that brings no click keeps the one that PartnerStackJS saw, as each request does."""
+    client = app.test_client()
+    client.set_cookie("ps_xid", "script1")
+    assert (kept(client.post(CLICK, headers=SAME)) or "").startswith("v=1&x=script1")
 
 
 def test_click_that_is_known_is_no_news(app: Flask) -> None:
     """A page that the server saw itself costs a call, and changes nothing."""
     client = app.test_client()
     client.get("/", query_string=LANDING)
-    assert kept(client.post(CLICK, data=LANDING, headers=SAME)) is None
+    response = client.post(CLICK, data=LANDING, headers=SAME)
+    assert (response.status_code, kept(response)) == (204, None)
 
 
 def test_cookies_count_beside_the_body(app: Flask) -> None:
@@ -296,8 +311,8 @@ def test_older_browsers_are_known_by_their_origin(app: Flask, origin: str) -> No
 
 def test_long_body_is_refused(app: Flask) -> None:
     """No more is read than a URL can be long."""
-    assert post(app, "x" * LONGEST_QUERY).status_code == 204
-    assert post(app, "x" * (LONGEST_QUERY + 1)).status_code == 413
+    assert post(app, f"{LANDING}&".ljust(LONGEST_QUERY, "x")).status_code == 204
+    assert post(app, f"{LANDING}&".ljust(LONGEST_QUERY + 1, "x")).status_code == 413
 
 
 @pytest.mark.parametrize(
