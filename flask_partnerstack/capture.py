@@ -185,7 +185,7 @@ def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> N
     headers = {name.lower(): value for name, value in response.headers}
     if memory is not None or (visit.referral and _is_page(headers)):
         _forbid_sharing(response, headers)
-    if memory is not None:
+    if memory is not None and not _is_set(state.settings.cookie_name, response):
         _set_cookie(state, environ, memory, response)
         # One of our cookie's is no capture: another click lost to it.
         if visit.referral and visit.referral.source != "cookie":
@@ -197,6 +197,11 @@ def _may_keep(state: State, memory: Memory, page: str | None) -> bool:
         return state.hooks.may_keep(memory.referral)
     with asked_by(page):  # a hook that looks at the landing URL is not got round by a script
         return state.hooks.may_keep(memory.referral)
+
+
+def _is_set(name: str, response: Response) -> bool:
+    """Say whether the app sets or deletes the cookie: a withdrawal of consent, which stands."""
+    return any(line.startswith(f"{name}=") for line in response.headers.getlist("Set-Cookie"))
 
 
 def _is_page(headers: Mapping[str, str]) -> bool:

@@ -555,6 +555,41 @@ def test_page_ahead_of_time_within_a_site_keeps_nothing(
     assert kept(response) == []
 
 
+@pytest.mark.parametrize("name", [OURS, "__Host-ref"])
+@pytest.mark.parametrize("value", ["", "the app's own"])
+def test_cookie_that_the_app_sets_or_deletes_is_left(
+    make_site: Callable[..., Flask], name: str, value: str
+) -> None:
+    """A visitor who withdraws consent brings no new click into the browser by doing so."""
+    told: list[object] = []
+    site = make_site(COOKIE_NAME=name)
+
+    @site.post("/withdraw")
+    def withdraw() -> Response:
+        response = Response()
+        response.set_cookie(name, value, max_age=None if value else 0)
+        response.set_cookie("consent", "no")
+        return response
+
+    with signals.referral_captured.connected_to(lambda *_, **facts: told.append(facts)):
+        response = site.test_client().post("/withdraw", query_string=LANDING)
+    set_by = [line.partition("=")[0] for line in response.headers.getlist("Set-Cookie")]
+    assert (set_by, told) == ([name, "consent"], [])
+    assert response.headers["Cache-Control"] == "private"
+
+
+def test_another_cookie_of_the_apps_is_in_nobodys_way(site: Flask) -> None:
+    """One whose name only begins as ours does is none of ours."""
+
+    @site.get("/other")
+    def other() -> Response:
+        response = Response()
+        response.set_cookie(f"{OURS}_seen", "1")
+        return response
+
+    assert len(kept(site.test_client().get("/other", query_string=LANDING))) == 2
+
+
 def test_cookie_is_bounded(client: FlaskClient) -> None:
     """Of a click that does not fit into 2 KiB the sub IDs go and the rest stays."""
     sub_ids = "&".join(f"sid{n}={'%C3%BC' * 250}" for n in range(10))
