@@ -28,6 +28,7 @@ from .referral import THEIR_PREFIXES
 from .referral import Clicks
 from .referral import Memory
 from .referral import Referral
+from .referral import carries_two
 from .referral import read_query
 from .referral import read_redirector_cookies
 from .referral import read_script_cookies
@@ -133,8 +134,21 @@ def _decide(state: State, environ: Environ) -> Visit:
         return NOBODY
     now = state.clock()
     clicks = _clicks(settings, environ, now)
+    if clicks.url and carries_two(environ["QUERY_STRING"], settings.xid_params):
+        _tell_of_two(state, environ)
     referral, memory = state.attribution.decide(clicks, now)
     return Visit(referral, memory) if referral or memory is not None else NOBODY
+
+
+def _tell_of_two(state: State, environ: Environ) -> None:
+    if state.once.first("two clicks in a URL"):
+        log.warning(
+            "A landing URL at %r carries two different clicks. The one that stands under a second "
+            "name counts, else the last. Somebody's link leads to an address that was copied from "
+            "a landing page: take %s and the like out of its destination.",
+            environ.get("PATH_INFO", ""),
+            " and ".join(state.settings.xid_params),
+        )
 
 
 def _clicks(settings: Settings, environ: Environ, now: datetime) -> Clicks:

@@ -212,6 +212,17 @@ def test_html_escaped_link(client: FlaskClient) -> None:
     assert xid_of(client.get("/", query_string=f"utm_term=x&amp;ps_xid={XID}")) == XID
 
 
+def test_two_clicks_in_a_url_are_told_once(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The link's own counts, and a WARNING says of the other where it stands."""
+    for xid in ("new1", "new2"):
+        assert xid_of(client.get("/", query_string=f"ps_xid=old1&ps_xid={xid}")) == xid
+
+    (said,) = (r for r in caplog.records if "two different clicks" in r.getMessage())
+    assert (said.levelname, "'/'" in said.getMessage()) == ("WARNING", True)
+
+
 def test_app_chooses_the_parameters(make_site: Callable[..., Flask]) -> None:
     """With names of its own, an app reads those and no others."""
     client = make_site(XID_PARAMS=("cid",), PARTNER_KEY_PARAMS="who").test_client()
