@@ -57,6 +57,11 @@ class Hooks:
         if not any(_is_copy(hook, known) for known in self._skip_if):
             self._skip_if.append(hook)
 
+    @property
+    def asks_for_consent(self) -> bool:
+        """Whether somebody is asked before a click is kept."""
+        return self._consent is not None
+
     def may_keep(self, referral: Referral) -> bool:
         """Say whether the click may be kept in the visitor's browser. Never raises."""
         return self._consent is None or _refusal(self._consent, "keep", referral) is None
