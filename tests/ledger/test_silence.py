@@ -43,11 +43,12 @@ def tunnel(url: URL) -> Iterator[Tunnel]:
 @pytest.fixture
 def ledger(url: URL, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     """A ledger at the end of the tunnel, that does not wait long."""
-    monkeypatch.setattr("flask_partnerstack.ledger.waiting.ANSWER_WAIT", 0.2)
+    straight = Database(url, embedded=False)
+    straight.migrate()
+    straight.close()
+    monkeypatch.setattr("flask_partnerstack.ledger.waiting.ANSWER_WAIT", 1)
     database = Database(url.set(port=tunnel.port), embedded=False)
-    ledger = Ledger(database, lease=LEASE)
-    ledger.init()
-    yield ledger
+    yield Ledger(database, lease=LEASE)
     database.close()
 
 
