@@ -345,6 +345,8 @@ class _BoundedResponse(http.client.HTTPResponse):
         while self.status < 200:
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first
             super().begin()
+        if self.length == 0 and self.headers.get("content-length", "0") != "0":
+            _current.get().has_surplus = True  # a 204 that announces a body, which may come yet
 
 
 class _Connection(HTTPConnection):

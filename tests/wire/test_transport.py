@@ -505,6 +505,14 @@ def test_surplus_answer_is_nobody_elses(
     assert (statuses[1], peer.connections) == (429, 2)
 
 
+def test_body_that_may_come_yet(listen: Listen, transport: HTTPTransport) -> None:
+    """A 204 that announces a body is whole, and nobody waits on its connection for what follows."""
+    peer = listen(b"HTTP/1.1 204 No Content\r\nContent-Length: 11\r\n\r\n")
+    for _ in range(2):
+        assert transport.send(post(peer.url), within=WITHIN).status == 204
+    assert peer.connections == 2
+
+
 def filled(size: int) -> bytes:
     """Return an answer of just so many bytes."""
     spare = size - len(answer(b"x" * 1000))
