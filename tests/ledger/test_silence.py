@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL
+from sqlalchemy import Engine
+from sqlalchemy import create_engine
 from sqlalchemy import literal
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -90,3 +92,31 @@ def test_what_a_url_says_itself_stands(driver: str, own: dict[str, str]) -> None
 def test_a_driver_of_your_own_is_told_nothing() -> None:
     """It may not know the words."""
     assert connect_arguments(parse_url("postgresql+pg8000://host/db")) == {}
+
+
+def test_an_apps_own_mariadb_takes_the_bounds(servers: Servers) -> None:
+    """What the documents advise where the engine is the app's."""
+    SQLALCHEMY_ENGINE_OPTIONS = {  # noqa: N806 - the config key
+        "connect_args": {"connect_timeout": 3, "read_timeout": 10, "write_timeout": 10},
+    }
+    _ask(create_engine(servers.empty("mariadb"), **SQLALCHEMY_ENGINE_OPTIONS))
+
+
+def test_an_apps_own_postgresql_takes_the_bounds(servers: Servers) -> None:
+    """What the documents advise where the engine is the app's."""
+    SQLALCHEMY_ENGINE_OPTIONS = {  # noqa: N806 - the config key
+        "connect_args": {
+            "connect_timeout": 3,
+            "tcp_user_timeout": 10000,  # milliseconds
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
+    }
+    _ask(create_engine(servers.empty("postgresql"), **SQLALCHEMY_ENGINE_OPTIONS))
+
+
+def _ask(engine: Engine) -> None:
+    with engine.connect() as conn:
+        assert conn.scalar(select(literal(1))) == 1
+    engine.dispose()
