@@ -300,6 +300,27 @@ def test_one_that_alone_is_refused_is_buried_in_the_end(
     assert (dead.status, dead.attempts) == (Status.DEAD, 13)
 
 
+@pytest.mark.parametrize("wish", ["0", "1", "Sun, 01 Mar 2020 12:00:00 GMT"])
+def test_a_short_retry_after_hurries_nobody(
+    state: State,
+    transport: ScriptedTransport,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    wish: str,
+) -> None:
+    """Asked back at once, one that alone is refused waits longer each time all the same."""
+    monkeypatch.setattr("random.random", lambda: 0.5)
+
+    def answer(_request: object) -> Response:
+        bad = transport.conversions[-1]["customer_key"] == "customer 7"
+        return Response(429, {"Retry-After": wish}) if bad else Response(200)
+
+    transport.answers = [answer] * 10_000
+    run(state, clock, 1800, step=5)
+    refused = state.ledger.get("customer 7")
+    assert (refused.status, refused.attempts) == (Status.PENDING, 11)
+
+
 @pytest.mark.parametrize("failure", [Response(429), Response(403)])
 def test_an_outage_after_a_refusal_buries_nobody(
     make_app: MakeApp, transport: ScriptedTransport, clock: Clock, failure: Response
