@@ -66,6 +66,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.set_ups = 0
         self.clock = Clock()
         self.database = Database(make_url("sqlite://"), embedded=True)
         self.ledger = Ledger(self.database, lease=LEASE, clock=self.clock)
@@ -110,7 +111,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, fate: str) -> None:
         """Somebody takes what is due, as a dispatcher does: it looks first."""
         paused = self.ledger.outlook().pause is not None
-        for claim in self.ledger.claim_probe(at_once=True) if paused else self.ledger.claim(2):
+        self.set_ups += 1
+        mark = f"set-up {self.set_ups}"
+        for claim in self.ledger.claim_probe(mark=mark) if paused else self.ledger.claim(2):
             assert claim.entry.status in (Status.PENDING, Status.DELIVERED)
             assert claim.entry.customer_key not in self.parked
             self._go_on(Held(claim), fate)

@@ -34,6 +34,7 @@ from ..settings import Settings
 from ..wire import Client
 from ..wire import Receipt
 from .judging import Judge
+from .mark import mark_of
 from .outcome import Outcome
 from .outcome import Tell
 from .pruning import Pruner
@@ -95,8 +96,8 @@ class Dispatcher:
         self._judge = Judge(settings, ledger, on_outcome)
         self._verifier = Verifier(settings, ledger, client, self._judge)
         self._pruner = Pruner(settings.retention, ledger)
-        #: Whether its deploy may be the cure of a pause, so that it is probed at once.
-        self.is_fresh: bool = True
+        # Until it sends, its deploy may be the cure of a pause, which is then probed at once.
+        self._is_fresh = True
         self._said_moved = False
 
     @property
@@ -230,10 +231,10 @@ class Dispatcher:
         return [partial(self._look_up, claim) for claim in self._ledger.claim_look_up(status)]
 
     def _take_probe(self) -> list[Job]:
-        at_once, self.is_fresh = self.is_fresh, False
+        mark = mark_of(self._settings) if self._is_fresh else None
         # With keys nothing is spared: whatever may have been taken is looked up.
         sparing = not self._settings.verifies
-        claimed = self._ledger.claim_probe(at_once=at_once, sparing=sparing)
+        claimed = self._ledger.claim_probe(mark=mark, sparing=sparing)
         return [partial(self._probe, claim) for claim in claimed]
 
     def _next_probe(self, outlook: Outlook) -> float | None:
@@ -310,6 +311,7 @@ class Dispatcher:
 
     def _send(self, claim: Claim) -> Receipt | None:
         """Send what is counted as sent; ``None``: it was not taken, and that is written down."""
+        self._is_fresh = False
         conversion = self._conversion_of(claim)
         if conversion is None:
             return None

@@ -35,6 +35,8 @@ from .tables import pending
 FIRST_PROBE = timedelta(seconds=2)
 GROWTH = 1.5
 LAST_PROBE = timedelta(minutes=5)
+#: Set-ups that are remembered of a pause; where so many were tried, no other is the cure.
+MOST_TRIED = 20
 
 
 def probe_wait(probes: int, longest: timedelta = LAST_PROBE) -> timedelta:
@@ -82,6 +84,9 @@ class Pause:
     :param probe_at: when the next entry is sent to see whether it is over.
     :param decided_at: when that was decided: a clock that is set back shows in it.
     :param probes: how many were.
+    :param not_before: when the service, or an answer that was unclear, lets a probe be made at the
+        earliest, whoever makes it.
+    :param tried: the set-ups that were tried in it, each by its mark.
     """
 
     cause: Cause
@@ -90,6 +95,8 @@ class Pause:
     probe_at: datetime
     decided_at: datetime
     probes: int = 0
+    not_before: datetime | None = None
+    tried: tuple[str, ...] = ()
 
     def is_held(self, now: datetime) -> bool:
         """Say whether a move keeps it on, so that nothing is probed and no success ends it.
@@ -99,6 +106,23 @@ class Pause:
         """
         return self.cause is Cause.MOVED or (self.cause is Cause.MOVING and now < self.probe_at)
 
+    def is_cure(self, mark: str, now: datetime) -> bool:
+        """Say whether a set-up that was not tried in it may be the cure, and may be tried now."""
+        is_new = mark not in self.tried and len(self.tried) < MOST_TRIED
+        return is_new and (self.not_before is None or self.not_before <= now)
+
+    def tried_with(self, mark: str | None) -> Pause:
+        """Return the pause after one more set-up was tried in it."""
+        if mark is None or mark in self.tried:
+            return self
+        return replace(self, tried=(*self.tried, mark)[:MOST_TRIED])
+
+    def put_off(self, until: datetime, *, binding: bool) -> Pause:
+        """Return the pause with no probe before then; ``binding``: nor by a set-up that is new."""
+        later = max(self.probe_at, until)
+        bound = max(self.not_before or until, until) if binding else self.not_before
+        return replace(self, probe_at=later, not_before=bound)
+
     def probed(self, now: datetime) -> Pause:
         """Return the pause after one more probe, with a longer wait for the next."""
         wait = probe_wait(self.probes + 1)
@@ -106,8 +130,14 @@ class Pause:
 
     def mended(self, now: datetime) -> Pause:
         """Return the pause as it is when ``now`` was long past by the clock that decided it."""
-        probe_at = now + (self.probe_at - self.decided_at)
-        return replace(self, since=min(self.since, now), probe_at=probe_at, decided_at=now)
+        ahead = now - self.decided_at
+        return replace(
+            self,
+            since=min(self.since, now),
+            probe_at=self.probe_at + ahead,
+            decided_at=now,
+            not_before=None if self.not_before is None else self.not_before + ahead,
+        )
 
     def dumps(self) -> str:
         """Return the fact's text."""
@@ -118,13 +148,16 @@ class Pause:
             "probe_at": self.probe_at.isoformat(),
             "decided_at": self.decided_at.isoformat(),
             "probes": self.probes,
+            "not_before": None if self.not_before is None else self.not_before.isoformat(),
+            "tried": self.tried,
         }
         return json.dumps(content)
 
     @classmethod
     def loads(cls, text: str) -> Pause:
-        """Read what :meth:`dumps` wrote."""
+        """Read what :meth:`dumps` wrote, perhaps in an older version."""
         content = json.loads(text)
+        not_before = content.get("not_before")
         return cls(
             cause=Cause(content["cause"]),
             reason=content["reason"],
@@ -132,6 +165,8 @@ class Pause:
             probe_at=datetime.fromisoformat(content["probe_at"]),
             decided_at=datetime.fromisoformat(content["decided_at"]),
             probes=content["probes"],
+            not_before=None if not_before is None else datetime.fromisoformat(not_before),
+            tried=tuple(content.get("tried", ())),
         )
 
 

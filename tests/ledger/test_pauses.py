@@ -24,6 +24,7 @@ from flask_partnerstack.ledger import Status
 from flask_partnerstack.ledger.facts import erase_fact
 from flask_partnerstack.ledger.facts import read_fact
 from flask_partnerstack.ledger.facts import write_fact
+from flask_partnerstack.ledger.pause import MOST_TRIED
 from flask_partnerstack.ledger.tables import entries
 from tests.kit import Clock
 
@@ -61,6 +62,8 @@ def move_pause(ledger: Ledger, by: timedelta) -> None:
     pause = pause_of(ledger)
     ledger.end_pause()
     moments = {"since": pause.since + by, "probe_at": pause.probe_at + by}
+    if pause.not_before is not None:
+        moments["not_before"] = pause.not_before + by
     with ledger._database.write() as conn:  # behind the ledger's back, whose clock is the server's
         write_fact(conn, "pause", Pause(**{**vars(pause), **moments}).dumps())
 
@@ -206,23 +209,44 @@ def test_what_was_first_tried_in_a_pause_is_new_after_it(
 def test_there_is_no_probe_without_a_pause(any_ledger: Ledger, conversion: Make) -> None:
     """A probe is taken while delivery is paused, and never else."""
     any_ledger.record(conversion())
-    assert any_ledger.claim_probe(at_once=True) == []
+    assert any_ledger.claim_probe(mark="new") == []
 
 
 def test_a_probe_waits_for_its_time(any_ledger: Ledger, conversion: Make) -> None:
-    """Two seconds after the beginning is soon enough, but for a process that is new."""
+    """Two seconds after the beginning is soon enough, but for a set-up that is new."""
     any_ledger.record(conversion())
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401", wish=HOUR)
-    assert any_ledger.claim_probe(at_once=False) == []
-    assert len(any_ledger.claim_probe(at_once=True)) == 1
+    assert any_ledger.claim_probe() == []
+    assert len(any_ledger.claim_probe(mark="new")) == 1
+
+
+def test_a_set_up_is_tried_at_once_one_time(any_ledger: Ledger, conversion: Make) -> None:
+    """Nor is the one that the pause began with, nor more of them than are remembered."""
+    for _ in range(30):
+        any_ledger.record(conversion())
+    any_ledger.begin_pause(Cause.DENIED, "HTTP 401", mark="old")
+    marks = ["old", *[f"set-up {number}" for number in range(30)] * 2]
+    assert sum(len(any_ledger.claim_probe(mark=mark)) for mark in marks) == MOST_TRIED - 1
+
+
+def test_no_set_up_is_tried_before_the_time_that_was_asked_for(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """A wish that binds holds for a new set-up too, and is not undone by one that does not."""
+    any_ledger.record(conversion())
+    any_ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 429", wish=HOUR, binding=True)
+    any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
+    assert any_ledger.claim_probe(mark="new") == []
+    move_pause(any_ledger, -HOUR)
+    assert len(any_ledger.claim_probe(mark="new")) == 1
 
 
 def test_each_probe_waits_longer(any_ledger: Ledger) -> None:
     """The next probe is 3 seconds away, then 4.5, and never more than five minutes."""
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
     waits = []
-    for _ in range(15):
-        any_ledger.claim_probe(at_once=True)
+    for number in range(15):
+        any_ledger.claim_probe(mark=f"set-up {number}")
         outlook = any_ledger.outlook()
         waits.append((pause_of(any_ledger).probe_at - outlook.now).total_seconds())
     wanted = [min(2 * 1.5**probe, 300) for probe in range(1, 16)]
@@ -236,8 +260,8 @@ def test_each_probe_is_another_entry(any_ledger: Ledger, conversion: Make) -> No
         any_ledger.record(conversion(f"customer {number}"))
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
     probed = []
-    for _ in range(6):
-        (claim,) = any_ledger.claim_probe(at_once=True)
+    for number in range(6):
+        (claim,) = any_ledger.claim_probe(mark=f"set-up {number}")
         any_ledger.count_attempt(claim)
         any_ledger.postpone(claim, HOUR, reason="HTTP 401", attempt=REFUSED)
         probed.append(claim.entry.customer_key)
@@ -253,11 +277,11 @@ def test_one_that_may_have_been_taken_is_probed_rather(
     fail(any_ledger, REFUSED)
     fail(any_ledger, UNCLEAR, unclear=1)
     any_ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 502")
-    (claim,) = any_ledger.claim_probe(at_once=True, sparing=True)
+    (claim,) = any_ledger.claim_probe(mark="new", sparing=True)
     assert claim.entry.customer_key == "customer 2"  # the other one's time has not come
     any_ledger.postpone(claim, timedelta(0), reason="HTTP 502", attempt=UNCLEAR)
     move_entries(any_ledger, -HOUR, "due_at")
-    (claim,) = any_ledger.claim_probe(at_once=True, sparing=True)
+    (claim,) = any_ledger.claim_probe(mark="newer", sparing=True)
     assert claim.entry.customer_key == "customer 1"
 
 
@@ -295,7 +319,7 @@ def test_many_who_probe_take_one(any_ledger: Ledger, conversion: Make) -> None:
         any_ledger.record(conversion())
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
     move_pause(any_ledger, timedelta(minutes=-1))
-    taken = all_at_once(lambda: any_ledger.claim_probe(at_once=False))
+    taken = all_at_once(lambda: any_ledger.claim_probe())
     assert sorted(map(len, taken)) == [0, 0, 0, 0, 0, 1]
 
 
@@ -307,7 +331,7 @@ def test_no_probe_is_unclear_or_parked_or_held(any_ledger: Ledger, conversion: M
     any_ledger.park(claimed(any_ledger), reason="testing")
     claimed(any_ledger)
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
-    assert any_ledger.claim_probe(at_once=True) == []
+    assert any_ledger.claim_probe(mark="new") == []
 
 
 # --- what happened since the last success ---------------------------------------------------------
