@@ -281,10 +281,42 @@ def test_nobody_grows_older_without_a_token(
     mute = type(state.dispatcher)(
         type(state.settings)(token=None), state.ledger, state.dispatcher._client
     )
+    clock.tick(hours=2)  # nobody has sent for so long
     mute.take(1)
     clock.tick(days=40)
     run(state, clock, 60)
     assert count(state, Status.DELIVERED) == 1
+
+
+def test_a_process_without_a_token_hurries_nobody(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Beside it a Retry-After of three hours is kept to, and so is what was counted so far."""
+    record(app, 1)
+    state = get_state(app)
+    mute = anew(state, token=None)
+    transport.answers = [Response(429, {"Retry-After": "10800"})] * 100
+    for _ in range(170):
+        state.dispatcher.run_pass()
+        mute.run_pass()
+        clock.tick(minutes=1)
+    assert len(transport.requests) == 1
+    assert state.ledger.resumed_at() is None
+
+
+def test_a_process_without_a_token_pauses_nothing_beside_one_that_sends(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Somebody has sent within two hours: it is not the token that is missing, but here."""
+    record(app, 2)
+    state = get_state(app)
+    state.dispatcher.take(1)[0]()
+    clock.tick(hours=1)
+    anew(state, token=None).run_pass()
+    assert state.ledger.outlook().pause is None
+    clock.tick(hours=2)
+    anew(state, token=None).run_pass()
+    assert state.ledger.outlook().pause is not None
 
 
 def test_one_that_alone_is_forbidden_is_buried(

@@ -15,12 +15,14 @@ from functools import partial
 from typing import Final
 from typing import Protocol
 
+from ..backoff import CEILING
 from ..conversion import Conversion
 from ..errors import ConfigurationError
 from ..errors import DeliveryError
 from ..errors import Judgement
 from ..errors import NotSent
 from ..ledger import INTERRUPTED
+from ..ledger import OF_OURS
 from ..ledger import Attempt
 from ..ledger import Cause
 from ..ledger import Claim
@@ -47,8 +49,8 @@ log: Final = logging.getLogger("flask_partnerstack")
 LONGEST_RUN = 100
 #: Seconds that telling of one entry may take before the lease of the next is renewed.
 LONGEST_TELLING = 5.0
-#: What a process that has a token and sees no move ends.
-_ENDED_BY_ITSELF = (Cause.NO_TOKEN, Cause.MOVING)
+#: Another process has a token for as long after it sent: twice the longest wait of our own.
+HAS_TOKEN_FOR = 2 * CEILING
 
 GoOn = Callable[[], bool]
 """Says whether to go on with another entry."""
@@ -209,7 +211,9 @@ class Dispatcher:
 
     def _note_no_token(self, outlook: Outlook) -> None:
         # Nobody grows older while nothing can be sent, so it counts as a pause.
-        if outlook.pause is None and outlook.due_in is not None:
+        if outlook.pause is not None or outlook.due_in is None:
+            return
+        if not self._ledger.was_sent_within(HAS_TOKEN_FOR):
             self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
 
     def _take_in_pause(self, pause: Pause | None, now: datetime) -> list[Job]:
@@ -217,7 +221,7 @@ class Dispatcher:
             self._say_moved(pause)
             return []
         has_token = self._settings.token is not None
-        if pause is not None and pause.cause in _ENDED_BY_ITSELF and has_token:
+        if pause is not None and pause.cause in OF_OURS and has_token:
             self._judge.resumed(self._ledger.end_pause())
             return self.take(1)
         # What may have been taken first, which is little: whether the next is sent hangs on it.

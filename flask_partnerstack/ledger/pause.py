@@ -76,6 +76,11 @@ class Cause(str, Enum):
     __str__ = str.__str__
 
 
+#: What a process that has a token and sees no move ends. It is no answer of PartnerStack's, so
+#: what waits by such an answer goes on waiting.
+OF_OURS = (Cause.NO_TOKEN, Cause.MOVING)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pause:
     """Nothing is delivered for now.
@@ -221,27 +226,31 @@ def end_pause(conn: Connection, now: datetime) -> Pause | None:
     """End the pause, if one is on, and return it.
 
     What waited is due now, and is no older than it was when the pause began. What may have been
-    taken keeps its time.
+    taken keeps its time; and all does after a pause that says nothing of PartnerStack.
     """
     pause = read_pause(conn)
     if pause is None or not erase_fact(conn, _FACT):
         return None
-    write_fact(conn, _RESUMED, now.isoformat())
-    lasted = (now - pause.since) // timedelta(microseconds=1)
-    waiting = entries.update().where(pending)
+    _shift_ages(conn, now, now - pause.since)
+    if pause.cause not in OF_OURS:
+        write_fact(conn, _RESUMED, now.isoformat())
+        idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
+        conn.execute(entries.update().where(pending, idle).values(due_at=now, scheduled_at=now))
+    return pause
+
+
+def _shift_ages(conn: Connection, now: datetime, by: timedelta) -> None:
+    lasted = by // timedelta(microseconds=1)
     if lasted > 0:
         tried = entries.c.first_attempt_at.is_not(None)
         moved = type_coerce(type_coerce(entries.c.first_attempt_at, BigInteger) + lasted, Moment)
         present = literal(now, Moment)
         # What was first tried during the pause is as old as if it were tried now.
         conn.execute(
-            waiting.where(tried).values(
-                first_attempt_at=case((moved > present, present), else_=moved)
-            )
+            entries.update()
+            .where(pending, tried)
+            .values(first_attempt_at=case((moved > present, present), else_=moved))
         )
-    idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
-    conn.execute(waiting.where(idle).values(due_at=now, scheduled_at=now))
-    return pause
 
 
 def read_where_moved(conn: Connection) -> str | None:
@@ -254,6 +263,15 @@ def read_resumed_at(conn: Connection) -> datetime | None:
     """Return when the last pause ended."""
     text = read_fact(conn, _RESUMED)
     return None if text is None else datetime.fromisoformat(text)
+
+
+def read_last_sent(conn: Connection) -> datetime | None:
+    """Return when anybody was last answered, or not, whose token was asked for."""
+    sent = attempts.c.judged.in_(_OF_DELIVERY) & (attempts.c.reason != INTERRUPTED)
+    at: datetime | None = conn.scalar(
+        select(attempts.c.at).where(sent).order_by(attempts.c.id.desc()).limit(1)
+    )
+    return at
 
 
 def read_streak(conn: Connection) -> Streak:

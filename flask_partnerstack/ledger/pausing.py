@@ -15,6 +15,7 @@ from .pause import Cause
 from .pause import Pause
 from .pause import Streak
 from .pause import end_pause
+from .pause import read_last_sent
 from .pause import read_pause
 from .pause import read_resumed_at
 from .pause import read_streak
@@ -33,6 +34,12 @@ class Pausing(Clocked):
         """Return when the last pause ended; ``None`` when there was none."""
         with self._database.read() as conn:
             return read_resumed_at(conn)
+
+    def was_sent_within(self, span: timedelta) -> bool:
+        """Say whether anything was sent so lately, by a process that has a token."""
+        with self._database.read() as conn:
+            at = read_last_sent(conn)
+            return at is not None and abs(self.now_in(conn) - at) < span
 
     def begin_pause(
         self,

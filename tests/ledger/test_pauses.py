@@ -147,6 +147,20 @@ def test_what_waited_is_due_when_a_pause_ends(any_ledger: Ledger, conversion: Ma
     assert any_ledger.outlook().due_in == 0.0
 
 
+@pytest.mark.parametrize("cause", [Cause.NO_TOKEN, Cause.MOVING])
+def test_a_pause_of_our_own_hurries_nobody(
+    any_ledger: Ledger, conversion: Make, cause: Cause
+) -> None:
+    """It says nothing of PartnerStack: a delay goes on, and so does what was counted."""
+    any_ledger.record(conversion())
+    fail(any_ledger, REFUSED)
+    any_ledger.begin_pause(cause, "for a while")
+    move_pause(any_ledger, -HOUR)
+    assert any_ledger.end_pause() is not None
+    assert (any_ledger.outlook().due_in or 0.0) > 3000.0
+    assert any_ledger.resumed_at() is None
+
+
 def test_what_may_have_been_taken_keeps_its_time(any_ledger: Ledger, conversion: Make) -> None:
     """The end of a pause hurries no entry whose last answer was unclear."""
     any_ledger.record(conversion())
