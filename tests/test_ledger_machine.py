@@ -184,16 +184,17 @@ class LedgerMachine(RuleBasedStateMachine):
     # --- everybody else -------------------------------------------------------------------------
 
     def requeue(self, key: str) -> None:
-        """A person makes one due that is dead, parked or waiting; never one that was taken."""
+        """A person makes one due that is dead or parked; never one that was taken, or waits."""
         if key not in self.statuses or self._is_in_hand(key):
             return
         status = self.statuses[key]
         try:
             self.ledger.requeue(key)
         except IllegalTransition:
-            assert status in (Status.DELIVERED, Status.VERIFIED) or key in self.erased
+            waits = status is Status.PENDING and key not in self.parked
+            assert status in (Status.DELIVERED, Status.VERIFIED) or waits or key in self.erased
         else:
-            assert status in (Status.PENDING, Status.DEAD)
+            assert status is Status.DEAD or key in self.parked
             assert key not in self.erased
             self.parked.discard(key)
 

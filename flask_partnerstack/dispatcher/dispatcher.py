@@ -16,6 +16,7 @@ from typing import Final
 from typing import Protocol
 
 from ..backoff import CEILING
+from ..backoff import UNCLEAR_FIRST
 from ..conversion import Conversion
 from ..errors import ConfigurationError
 from ..errors import DeliveryError
@@ -47,6 +48,8 @@ log: Final = logging.getLogger("flask_partnerstack")
 #: Entries that a job deals with at most before the whole of the ledger is looked at again: for a
 #: clock that was set back, and for what is to be pruned.
 LONGEST_RUN = 100
+#: Why an entry waits that is due.
+MAY_BE_TAKEN = "sent a moment ago, and it may have been taken"
 #: Seconds that telling of one entry may take before the lease of the next is renewed.
 LONGEST_TELLING = 5.0
 #: Another process has a token for as long after it sent: twice the longest wait of our own.
@@ -298,9 +301,22 @@ class Dispatcher:
         log.warning("Entry %s is parked, not sent: %s.", entry.id, reason, extra=entry.log_extra)
 
     def _may_be_sent(self, claim: Claim) -> bool:
-        if claim.unclear == 0 or not self._settings.verifies:
+        if claim.unclear == 0:
             return True
-        return self._verifier.may_send_again(claim, within=self._deadline)
+        if self._settings.verifies:
+            return self._verifier.may_send_again(claim, within=self._deadline)
+        return self._has_waited(claim)
+
+    def _has_waited(self, claim: Claim) -> bool:
+        """Say whether one that may have been taken has waited long enough; if not, let it wait.
+
+        It may be due too early when a person requeued it, or it was erased and came again.
+        """
+        rest = UNCLEAR_FIRST - self._ledger.silence(claim)
+        if claim.attempted_at is None or rest <= timedelta(0):
+            return True
+        self._ledger.postpone(claim, min(rest, UNCLEAR_FIRST), reason=MAY_BE_TAKEN)
+        return False
 
     def _attempt(self, claim: Claim, go_on: GoOn) -> Claim | None:
         """Send what is counted as sent; return the next, counted as well."""
