@@ -23,7 +23,6 @@ from ..errors import DeliveryError
 from ..errors import Judgement
 from ..errors import NotSent
 from ..ledger import INTERRUPTED
-from ..ledger import OF_OURS
 from ..ledger import Attempt
 from ..ledger import Cause
 from ..ledger import Claim
@@ -52,6 +51,8 @@ LONGEST_RUN = 100
 MAY_BE_TAKEN = "sent a moment ago, and it may have been taken"
 #: Seconds that telling of one entry may take before the lease of the next is renewed.
 LONGEST_TELLING = 5.0
+#: What a process that has a token and sees no move ends.
+_ENDED_BY_ITSELF = (Cause.NO_TOKEN, Cause.MOVING)
 #: Another process has a token for as long after it sent: twice the longest wait of our own.
 HAS_TOKEN_FOR = 2 * CEILING
 
@@ -224,7 +225,7 @@ class Dispatcher:
             self._say_moved(pause)
             return []
         has_token = self._settings.token is not None
-        if pause is not None and pause.cause in OF_OURS and has_token:
+        if pause is not None and pause.cause in _ENDED_BY_ITSELF and has_token:
             self._judge.resumed(self._ledger.end_pause())
             return self.take(1)
         # What may have been taken first, which is little: whether the next is sent hangs on it.

@@ -16,7 +16,6 @@ from .entry import Status as Status
 from .entry import Verdict as Verdict
 from .merging import Moved as Moved
 from .moving import Move as Move
-from .pause import OF_OURS as OF_OURS
 from .pause import Cause as Cause
 from .pause import Pause as Pause
 from .pause import Streak as Streak

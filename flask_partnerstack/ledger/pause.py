@@ -76,11 +76,6 @@ class Cause(str, Enum):
     __str__ = str.__str__
 
 
-#: What a process that has a token and sees no move ends. It is no answer of PartnerStack's, so
-#: what waits by such an answer goes on waiting.
-OF_OURS = (Cause.NO_TOKEN, Cause.MOVING)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Pause:
     """Nothing is delivered for now.
@@ -226,13 +221,13 @@ def end_pause(conn: Connection, now: datetime) -> Pause | None:
     """End the pause, if one is on, and return it.
 
     What waited is due now, and is no older than it was when the pause began. What may have been
-    taken keeps its time; and all does after a pause that says nothing of PartnerStack.
+    taken keeps its time; and all does when a token was missing: that says nothing of PartnerStack.
     """
     pause = read_pause(conn)
     if pause is None or not erase_fact(conn, _FACT):
         return None
     _shift_ages(conn, now, now - pause.since)
-    if pause.cause not in OF_OURS:
+    if pause.cause is not Cause.NO_TOKEN:
         write_fact(conn, _RESUMED, now.isoformat())
         idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
         conn.execute(entries.update().where(pending, idle).values(due_at=now, scheduled_at=now))
