@@ -324,6 +324,56 @@ def test_look_ups_are_taken_in_a_pause(any_ledger: Ledger, conversion: Make) -> 
     assert (any_ledger.next_look_up() or 0.0) > 60.0  # their leases
 
 
+SILENT = Attempt(judged=Judgement.CANNOT_TELL, reason="no answer in time")
+ANSWERED = Attempt(judged=Judgement.CANNOT_TELL, reason="HTTP 500", status=500)
+
+
+def test_what_is_to_be_sent_comes_before_what_is_looked_up(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """A new conversion is taken first, however long look-ups have been due, and they fill up."""
+    ids = [any_ledger.record(conversion()).entry.id for _ in range(5)]
+    for claim in any_ledger.claim(5):
+        any_ledger.settle(claim, Status.DELIVERED, TAKEN, look_up_in=-HOUR)
+    new = any_ledger.record(conversion()).entry.id
+    taken = [claim.entry.id for claim in any_ledger.claim(3)]
+    assert (taken[0], set(taken[1:]) <= set(ids), len(taken)) == (new, True, 3)
+
+
+@pytest.mark.parametrize(("last", "taken"), [(SILENT, 0), (ANSWERED, 4)])
+def test_look_ups_that_nobody_answers_are_held(
+    any_ledger: Ledger, conversion: Make, last: Attempt, taken: int
+) -> None:
+    """After three in a row they keep nobody from sending; an answer, whatever it says, ends it."""
+    for _ in range(7):
+        any_ledger.record(conversion())
+    for claim in any_ledger.claim(7):
+        any_ledger.settle(claim, Status.DELIVERED, TAKEN, look_up_in=-HOUR)
+    for claim, attempt in zip(any_ledger.claim(3), (SILENT, SILENT, last), strict=True):
+        any_ledger.postpone(claim, HOUR, reason=attempt.reason, attempt=attempt)
+    assert len(any_ledger.claim(4)) == taken
+
+
+def test_the_next_look_up_after_silence_is_one(ledger: Ledger, conversion: Make) -> None:
+    """Half a minute later one is asked for, and when it has no answer the next a minute later."""
+    clock = ledger._clock
+    assert isinstance(clock, Clock)
+    for _ in range(9):
+        ledger.record(conversion())
+    for claim in ledger.claim(9):
+        ledger.settle(claim, Status.DELIVERED, TAKEN, look_up_in=-HOUR)
+    taken = ledger.claim(3)
+    for wait in (30, 60):
+        for claim in taken:
+            ledger.postpone(claim, HOUR, reason=SILENT.reason, attempt=SILENT)
+        clock.tick(seconds=wait - 1)
+        assert ledger.claim_look_up(Status.DELIVERED) == ledger.claim(4) == []
+        assert ledger.next_look_up() == 1.0
+        clock.tick(seconds=1)
+        taken = ledger.claim(4)
+        assert len(taken) == 1
+
+
 def test_many_who_probe_take_one(any_ledger: Ledger, conversion: Make) -> None:
     """When a probe is due, one of six processes takes it, and the others wait for the next."""
     for _ in range(6):
