@@ -709,6 +709,38 @@ def test_a_clock_that_is_set_back_delays_nobody(
     assert count(state, Status.DELIVERED) == 50
 
 
+def test_a_clock_set_back_after_a_pause_lets_nobody_be_sent_without_end(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Unclear answers count from the end of the last pause, though it ended in the future."""
+    state = get_state(app)
+    state.ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 503")
+    clock.tick(seconds=2)
+    state.ledger.end_pause()
+    clock.tick(days=-60)
+    state.dispatcher.run_pass()
+    clock.tick(seconds=1)
+    record(app, 1)
+    transport.answers = [Unclear("no answer in time")] * 20
+    run(state, clock, 5 * 86_400, step=1800)
+    assert state.ledger.get("customer 0").status is Status.DEAD
+    assert len(transport.requests) == 5
+
+
+def test_a_success_in_the_future_makes_nobody_alone(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """By a clock that was set back it was before what is refused now, and says nothing of it."""
+    record(app, 1)
+    state = get_state(app)
+    state.dispatcher.run_pass()
+    clock.tick(days=-60)
+    record_more(app, 1)
+    transport.answers = [Response(429)] * 500
+    run(state, clock, 12 * 3600, step=120)
+    assert state.ledger.get("another customer 0").status is Status.PENDING
+
+
 def test_a_clock_that_is_set_forward_doubles_nobody(
     state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:

@@ -211,10 +211,13 @@ def write_pause(conn: Connection, pause: Pause) -> None:
 
 
 def mend_pause(conn: Connection, now: datetime, skew: timedelta) -> None:
-    """Set a pause right that was decided on in a future that is no more."""
+    """Set a pause right, and the end of one, that are in a future that is no more."""
     pause = read_pause(conn)
     if pause is not None and pause.decided_at > now + skew:
         write_pause(conn, pause.mended(now))
+    resumed_at = read_resumed_at(conn)
+    if resumed_at is not None and resumed_at > now + skew:
+        write_fact(conn, _RESUMED, now.isoformat())
 
 
 def end_pause(conn: Connection, now: datetime) -> Pause | None:
@@ -269,8 +272,11 @@ def read_last_sent(conn: Connection) -> datetime | None:
     return at
 
 
-def read_streak(conn: Connection) -> Streak:
-    """Return what happened to deliveries since the last success."""
+def read_streak(conn: Connection, *, until: datetime) -> Streak:
+    """Return what happened to deliveries since the last success.
+
+    :param until: a success after that is by a clock that was set back: nobody knows when it was.
+    """
     recent = (
         select(attempts.c.entry_id, attempts.c.judged, attempts.c.status, attempts.c.at)
         .where(attempts.c.judged.in_(_OF_DELIVERY), attempts.c.reason != INTERRUPTED)
@@ -280,6 +286,6 @@ def read_streak(conn: Connection) -> Streak:
     failures: list[tuple[int, Judgement, int | None]] = []
     for row in conn.execute(recent):
         if row.judged == Judgement.ACCEPTED.value:
-            return Streak(row.at, tuple(failures))
+            return Streak(row.at if row.at <= until else None, tuple(failures))
         failures.append((row.entry_id, Judgement(row.judged), row.status))
     return Streak(None, tuple(failures))

@@ -7,6 +7,7 @@ from datetime import datetime
 from datetime import timedelta
 
 from . import claims
+from .clocked import CLOCK_SKEW
 from .clocked import Clocked
 from .entry import Claim
 from .facts import hold_facts
@@ -28,12 +29,14 @@ class Pausing(Clocked):
     def streak(self) -> Streak:
         """Return what happened to deliveries since the last one that succeeded."""
         with self._database.read() as conn:
-            return read_streak(conn)
+            return read_streak(conn, until=self.now_in(conn) + CLOCK_SKEW)
 
     def resumed_at(self) -> datetime | None:
-        """Return when the last pause ended; ``None`` when there was none."""
+        """Return when the last pause ended; ``None`` when there was none, or none that is past."""
         with self._database.read() as conn:
-            return read_resumed_at(conn)
+            at = read_resumed_at(conn)
+            is_past = at is not None and at <= self.now_in(conn) + CLOCK_SKEW
+            return at if is_past else None
 
     def was_sent_within(self, span: timedelta) -> bool:
         """Say whether anything was sent so lately, by a process that has a token."""
@@ -90,7 +93,7 @@ class Pausing(Clocked):
             if pause.probe_at > now and not (mark and pause.is_cure(mark, now)):
                 return []
             write_pause(conn, pause.probed(now).tried_with(mark))
-            spares = sparing and read_streak(conn).is_unclear
+            spares = sparing and read_streak(conn, until=now).is_unclear
             return claims.claim_probe(conn, now, self._lease, sparing=spares)
 
     def end_pause(self) -> Pause | None:

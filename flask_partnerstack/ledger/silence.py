@@ -37,7 +37,8 @@ def silent_until(conn: Connection, now: datetime) -> datetime:
     unanswered = _unanswered(conn)
     if len(unanswered) < MOST_SILENT or unanswered[0] > now:  # by a clock that was set back
         return now
-    return unanswered[0] + min(FIRST_WAIT * 2 ** (len(unanswered) - MOST_SILENT), LAST_WAIT)
+    doublings = min(len(unanswered) - MOST_SILENT, 10)
+    return unanswered[0] + min(FIRST_WAIT * (1 << doublings), LAST_WAIT)
 
 
 def _unanswered(conn: Connection) -> list[datetime]:
