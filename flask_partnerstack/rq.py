@@ -62,9 +62,9 @@ def sweep() -> None:
 def connect(app: Flask) -> Publish:
     """Return what enqueues the job, unless one waits already.
 
-    :raises ConfigurationError: the app has no queue.
+    :raises ConfigurationError: the app has no queue, or one that is not asynchronous.
     """
-    queue = _queue_of(app)
+    queue = queue_of(app)
 
     def publish(_entry_id: int | None) -> None:
         waiting = _waiting(queue.name)
@@ -74,7 +74,11 @@ def connect(app: Flask) -> Publish:
     return publish
 
 
-def _queue_of(app: Flask) -> Queue:
+def queue_of(app: Flask) -> Queue:
+    """Return the queue that the job is enqueued into.
+
+    :raises ConfigurationError: the app has none, or one that is not asynchronous.
+    """
     found = app.extensions.get("rq")
     with context_of(app):  # Flask-RQ's extension serves many apps, and gives the current one's
         queue = found if isinstance(found, Queue) else getattr(found, "queue", None)
@@ -83,6 +87,12 @@ def _queue_of(app: Flask) -> Queue:
             "PARTNERSTACK_ENGINE",
             '"rq" enqueues into the rq.Queue in app.extensions["rq"], got '
             f"{'nothing' if found is None else type(found).__name__} there. {_RECIPE}",
+        )
+    if not queue.is_async:
+        raise ConfigurationError(
+            "PARTNERSTACK_ENGINE",
+            '"rq" enqueues for a worker, got an rq.Queue in app.extensions["rq"] with '
+            'is_async=False, which runs its jobs where they are enqueued. There is "inline" for that.',
         )
     return queue
 

@@ -14,6 +14,7 @@ from rq import Worker
 from flask_partnerstack import rq as room
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.doctor import examine
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import NotInitialized
 from flask_partnerstack.ledger import Status
@@ -108,6 +109,28 @@ def test_nothing_is_kept_of_a_job_that_is_done(app: Flask, queue: Queue) -> None
     work(app, queue)
     assert queue.connection.keys("rq:job:*") == []
     assert queue.connection.keys("partnerstack:*") == []
+
+
+def test_a_queue_that_is_not_asynchronous_is_refused(app: Flask, queue: Queue) -> None:
+    """Its job would run in the publisher's thread, without the app, and deliver nothing."""
+    app.extensions["rq"] = Queue(connection=queue.connection, is_async=False)
+    with pytest.raises(ConfigurationError, match="is_async=False"):
+        room.connect(app)
+
+
+def test_check_counts_the_workers(app: Flask, queue: Queue) -> None:
+    """Nobody serves the queue, and then somebody does."""
+
+    def findings() -> list[tuple[str, str]]:
+        return [(f.level, f.what) for f in examine(app) if "RQ" in f.what]
+
+    assert findings() == [
+        ("error", "PARTNERSTACK_ENGINE is \"rq\". No RQ worker serves 'default'.")
+    ]
+    worker = Worker([queue], connection=queue.connection)
+    worker.register_birth()
+    assert findings() == [("ok", "Deliveries are made by RQ; 1 worker of 'default' known.")]
+    worker.register_death()
 
 
 def test_the_queue_of_flask_rq_is_found(app: Flask, queue: Queue) -> None:
