@@ -191,7 +191,7 @@ def claim_delivered(
     idle = entries.c.lease.is_(None) | (entries.c.due_at <= now)
     wanted = (
         select(entries)
-        .where(of_status(Status.DELIVERED), ~erased, idle)
+        .where(of_status(Status.DELIVERED), ~erased, idle, ~went_away)
         .where(entries.c.id > after_id)
         .order_by(entries.c.id)
         .limit(1)
