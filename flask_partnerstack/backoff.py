@@ -25,10 +25,11 @@ def retry_delay(attempt: int, wish: timedelta | None = None) -> timedelta:
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
     :param wish: what ``Retry-After`` asked for: never come back earlier than that, a day at most.
+        A short one shortens nothing: a service that says 0 each time would be asked without end.
     """
     ceiling = _doubled(FIRST, attempt, CEILING)
     delay = ceiling * random.random()  # noqa: S311 - spreads load, guards nothing
-    return delay if wish is None else min(wish, LONGEST_WISH) + min(delay, FIRST)
+    return delay if wish is None else max(min(wish, LONGEST_WISH) + min(delay, FIRST), delay)
 
 
 def unclear_delay(count: int) -> timedelta:

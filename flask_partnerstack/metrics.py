@@ -14,6 +14,7 @@ indexes, and what was added to the trails since the last time.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -60,7 +61,9 @@ def register_metrics(app: Flask, registry: CollectorRegistry = REGISTRY) -> Part
     captures = CounterMetric(
         "partnerstack_captures",
         "Referrals noticed and kept, by this process since it started",
-        registry=registry,
+        # Multiprocess, its value lies in a file of each process, which MultiProcessCollector adds
+        # up: registered beside that it would be told twice.
+        registry=None if _is_multiprocess() else registry,
     )
 
     def count(_app: Flask, **_facts: Any) -> None:
@@ -68,6 +71,13 @@ def register_metrics(app: Flask, registry: CollectorRegistry = REGISTRY) -> Part
 
     signals.referral_captured.connect(count, sender=app, weak=False)
     return collector
+
+
+def _is_multiprocess() -> bool:
+    # As prometheus_client tells it, where it chooses how values are kept.
+    return any(
+        name in os.environ for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+    )
 
 
 def _register(collector: PartnerStackCollector, registry: CollectorRegistry) -> None:

@@ -19,7 +19,6 @@ from flask import Flask
 from flask import has_app_context
 from rq import Queue
 from rq import get_current_job
-from rq.job import Job
 
 from ._state import EXTENSION
 from ._state import State
@@ -39,8 +38,6 @@ SWEEP_LASTS: Final = 60
 _TIMEOUT: Final = 180
 #: Seconds after which a job that was enqueued and never seen again is enqueued anew.
 _WAITING_EXPIRES: Final = 60
-#: Seconds after which a worker counts as new again.
-_WORKER_LASTS: Final = 86_400
 #: Seconds for which RQ shows a job that failed.
 _FAILURES_LAST: Final = 86_400
 
@@ -57,8 +54,6 @@ def sweep() -> None:
         # First of all: who records from now on enqueues another job. Who did before is seen to.
         job.connection.delete(_waiting(job.origin))
     state = _state()
-    if job is not None and not _is_first(job):
-        state.dispatcher.is_fresh = False
     left = drain(state.dispatcher, concurrency=state.settings.concurrency, seconds=SWEEP_LASTS)
     if left:
         connect(this_app())(None)
@@ -67,9 +62,9 @@ def sweep() -> None:
 def connect(app: Flask) -> Publish:
     """Return what enqueues the job, unless one waits already.
 
-    :raises ConfigurationError: the app has no queue.
+    :raises ConfigurationError: the app has no queue, or one that is not asynchronous.
     """
-    queue = _queue_of(app)
+    queue = queue_of(app)
 
     def publish(_entry_id: int | None) -> None:
         waiting = _waiting(queue.name)
@@ -79,7 +74,11 @@ def connect(app: Flask) -> Publish:
     return publish
 
 
-def _queue_of(app: Flask) -> Queue:
+def queue_of(app: Flask) -> Queue:
+    """Return the queue that the job is enqueued into.
+
+    :raises ConfigurationError: the app has none, or one that is not asynchronous.
+    """
     found = app.extensions.get("rq")
     with context_of(app):  # Flask-RQ's extension serves many apps, and gives the current one's
         queue = found if isinstance(found, Queue) else getattr(found, "queue", None)
@@ -89,13 +88,13 @@ def _queue_of(app: Flask) -> Queue:
             '"rq" enqueues into the rq.Queue in app.extensions["rq"], got '
             f"{'nothing' if found is None else type(found).__name__} there. {_RECIPE}",
         )
+    if not queue.is_async:
+        raise ConfigurationError(
+            "PARTNERSTACK_ENGINE",
+            '"rq" enqueues for a worker, got an rq.Queue in app.extensions["rq"] with '
+            'is_async=False, which runs its jobs where they are enqueued. There is "inline" for that.',
+        )
     return queue
-
-
-def _is_first(job: Job) -> bool:
-    """Say whether a worker's process is new: each of its jobs is in a fork, which knows nothing."""
-    begun = f"{EXTENSION}:begun:{job.worker_name}"
-    return bool(job.connection.set(begun, 1, nx=True, ex=_WORKER_LASTS))
 
 
 def _waiting(queue_name: str) -> str:

@@ -38,9 +38,19 @@ def test_clients_come_back_apart() -> None:
 
 @given(st.integers(1, 50), st.integers(0, 86_400))
 def test_wish_is_obeyed(attempt: int, seconds: int) -> None:
-    """Nobody comes back before the time that was asked for, nor 2 seconds after it."""
+    """Nobody comes back before the time that was asked for, nor 2 seconds after all that holds."""
     wish = timedelta(seconds=seconds)
-    assert wish <= retry_delay(attempt, wish) <= wish + FIRST
+    ceiling = min(FIRST * 2 ** min(attempt - 1, 20), CEILING)
+    assert wish <= retry_delay(attempt, wish) <= max(wish + FIRST, ceiling)
+
+
+@given(st.integers(1, 50), st.integers(0, 86_400), st.floats(0, 1))
+def test_a_short_wish_shortens_no_delay(attempt: int, seconds: int, chance: float) -> None:
+    """A wish is a floor: whoever is asked back at once waits as long as with no wish."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("random.random", lambda: chance)
+        plain, wish = retry_delay(attempt), timedelta(seconds=seconds)
+        assert retry_delay(attempt, wish) == max(wish + min(plain, FIRST), plain)
 
 
 def test_wish_is_bounded() -> None:

@@ -77,7 +77,7 @@ def test_status_says_that_delivery_is_paused(app: Flask, transport: ScriptedTran
     run(app, "deliver")
     output = run(app, "status").output
     assert "Delivery is paused since 2026-03-01 12:00:00Z: HTTP 401" in output
-    assert "Next probe: 2026-03-01 12:00:03Z, after 1 so far." in output
+    assert "Next probe: 2026-03-01 12:00:02Z, after 0 so far." in output
 
 
 def test_list_shows_entries_newest_first(app: Flask) -> None:
@@ -327,6 +327,40 @@ def test_a_worker_delivers_until_it_is_stopped(tmp_path: Path, number: int) -> N
         state.engine.stop()
         state.ledger.close()
         assert [r["body"]["customer_key"] for r in sandbox.received()] == ["acme"]
+
+
+def started(folder: Path, url: str, *command: str) -> subprocess.Popen[str]:
+    """Start a command of a site in a process of its own, where two conversions wait."""
+    site = SITE.format(instance=str(folder), url=url)
+    site = site.replace("_TOKEN", "_ENGINE='none', PARTNERSTACK_TOKEN")
+    (folder / "shop.py").write_text(site)
+    namespace: dict[str, Flask] = {}
+    exec(site, namespace)
+    record(namespace["app"], "one", "two")
+    get_state(namespace["app"]).ledger.close()
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "shop", "partnerstack", *command],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_deliver_is_stopped_between_two_sends(tmp_path: Path, number: int, code: int) -> None:
+    """Stopped while it sends, it hears the answer and settles the entry; the next is not begun."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/conversion/xid"
+        command = started(tmp_path, url, "deliver")
+        sender, _ = server.accept()
+        sender.recv(65536)
+        command.send_signal(number)
+        sender.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        assert command.wait(30) == code
+        sender.close()
+    assert command.stderr is not None
+    assert "Stopped. Dealt with 1; what is done is done" in command.stderr.read()
+    command.stderr.close()
 
 
 ROTATED = """

@@ -132,6 +132,44 @@ def test_an_unclear_answer_waits_half_an_hour(
     assert dispatcher.next_due() == 30 * 60.0
 
 
+def test_what_was_erased_and_came_again_is_not_sent_again_at_once(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+) -> None:
+    """It may have been taken before it was erased, and keeps its half hour."""
+    transport.answers = [Unclear("no answer in time")]
+    dispatcher.run_pass()
+    clock.tick(minutes=1)
+    ledger.erase("acme")
+    ledger.record(Conversion.of(customer_key="acme", xid="h8pb9E7TZK6YMO"))
+    assert dispatcher.run_pass() == 1
+    assert (len(transport.requests), dispatcher.next_due()) == (1, 29 * 60.0)
+    clock.tick(minutes=29)
+    dispatcher.run_pass()
+    assert len(transport.requests) == 2
+
+
+def test_a_requeue_sends_nothing_that_may_just_have_been_taken(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+) -> None:
+    """Given up at its fifth unclear answer and requeued at once: it waits for half an hour."""
+    transport.answers = [Unclear("no answer in time")] * 5
+    for hours in (0, 1, 2, 4, 8):
+        clock.tick(hours=hours)
+        dispatcher.run_pass()
+    assert ledger.get("acme").status is Status.DEAD
+    ledger.requeue("acme")
+    dispatcher.run_pass()
+    assert (len(transport.requests), dispatcher.next_due()) == (5, 30 * 60.0)
+
+
 def test_unclear_answers_end_after_five(
     dispatcher: Dispatcher,
     ledger: Ledger,

@@ -303,6 +303,12 @@ def test_celery_that_is_not_there(make_app: MakeApp) -> None:
     assert the(wrong(make_app(ENGINE="celery")), "is not there").level == "error"
 
 
+def test_rq_that_is_not_there(make_app: MakeApp) -> None:
+    """Likewise: nothing can be enqueued, and check does not say that all is well."""
+    finding = the(wrong(make_app(ENGINE="rq")), 'rq.Queue in app.extensions["rq"], got nothing')
+    assert finding.level == "error"
+
+
 # --- the clock ------------------------------------------------------------------------------------
 
 
@@ -382,6 +388,15 @@ def test_online_says_when_the_token_was_accepted(app: Flask, transport: Scripted
     get_state(app).dispatcher.run_pass()
     assert the(examine(app, online=True), "The token was accepted at 2026-03-01 12:00 UTC")
     assert [request.method for request in transport.requests] == ["POST"]
+
+
+def test_online_says_what_it_can_without_a_ledger(make_app: MakeApp) -> None:
+    """A ledger that cannot be used takes no finding away, and is one."""
+    app = make_app(LEDGER_URL="postgresql+psycopg://root@127.0.0.1:1/none", **PAIR)
+    plain, online = run(app, "check"), run(app, "check", "--online")
+    assert (plain.exit_code, online.exit_code) == (1, 1)
+    assert online.stdout.startswith(plain.stdout[:200])
+    assert "Whether the token was ever accepted" in online.stdout
 
 
 def test_online_asks_nobody_while_testing(make_app: MakeApp, transport: ScriptedTransport) -> None:

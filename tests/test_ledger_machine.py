@@ -66,6 +66,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.set_ups = 0
         self.clock = Clock()
         self.database = Database(make_url("sqlite://"), embedded=True)
         self.ledger = Ledger(self.database, lease=LEASE, clock=self.clock)
@@ -110,7 +111,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, fate: str) -> None:
         """Somebody takes what is due, as a dispatcher does: it looks first."""
         paused = self.ledger.outlook().pause is not None
-        for claim in self.ledger.claim_probe(at_once=True) if paused else self.ledger.claim(2):
+        self.set_ups += 1
+        mark = f"set-up {self.set_ups}"
+        for claim in self.ledger.claim_probe(mark=mark) if paused else self.ledger.claim(2):
             assert claim.entry.status in (Status.PENDING, Status.DELIVERED)
             assert claim.entry.customer_key not in self.parked
             self._go_on(Held(claim), fate)
@@ -181,16 +184,17 @@ class LedgerMachine(RuleBasedStateMachine):
     # --- everybody else -------------------------------------------------------------------------
 
     def requeue(self, key: str) -> None:
-        """A person makes one due that is dead, parked or waiting; never one that was taken."""
+        """A person makes one due that is dead or parked; never one that was taken, or waits."""
         if key not in self.statuses or self._is_in_hand(key):
             return
         status = self.statuses[key]
         try:
             self.ledger.requeue(key)
         except IllegalTransition:
-            assert status in (Status.DELIVERED, Status.VERIFIED) or key in self.erased
+            waits = status is Status.PENDING and key not in self.parked
+            assert status in (Status.DELIVERED, Status.VERIFIED) or waits or key in self.erased
         else:
-            assert status in (Status.PENDING, Status.DEAD)
+            assert status is Status.DEAD or key in self.parked
             assert key not in self.erased
             self.parked.discard(key)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -151,3 +153,41 @@ def test_the_package_does_not_need_it() -> None:
     code = "import sys, flask_partnerstack; print('prometheus_client' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+SERVED = """
+from flask import Flask
+from prometheus_client import CollectorRegistry
+from prometheus_client import generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from flask_partnerstack import PartnerStack
+from flask_partnerstack.metrics import register_metrics
+app = Flask("site", instance_path={instance!r})
+app.config.update(PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="none")
+PartnerStack(app)
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+collector = register_metrics(app, CollectorRegistry() if {beside} else registry)
+if {beside}:
+    registry.register(collector)
+app.add_url_rule("/", view_func=lambda: "", endpoint="home")
+app.test_client().get("/?{landing}")
+print(generate_latest(registry).decode())
+"""
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_several_processes_are_told_of_together(tmp_path: Path, beside: bool) -> None:
+    """Beside their collector or registered with it: a capture once, and what the ledger has."""
+    (files := tmp_path / "metrics").mkdir()
+    site = SERVED.format(instance=str(tmp_path), landing=LANDING, beside=beside)
+    served = subprocess.run(
+        [sys.executable, "-c", site],
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(files)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    captures = [line for line in served if line.startswith("partnerstack_captures_total")]
+    assert captures == ["partnerstack_captures_total 1.0"]
+    assert "partnerstack_ledger_up 1.0" in served

@@ -6,6 +6,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from flask_partnerstack import track_conversion
 from flask_partnerstack._state import State
 from flask_partnerstack._state import get_state
 from flask_partnerstack.backoff import unclear_delay
+from flask_partnerstack.dispatcher import Dispatcher
 from flask_partnerstack.errors import NotSent
 from flask_partnerstack.errors import Unclear
 from flask_partnerstack.ledger import Cause
@@ -102,7 +104,7 @@ def test_one_401_pauses_everything(
     transport.answers = [Response(401)] * 5
     state.dispatcher.run_pass()
     assert state.ledger.outlook().pause is not None
-    assert len(transport.requests) == 2  # a fresh process probes once, at once
+    assert len(transport.requests) == 1  # whoever began it does not probe at once
     assert "not the pk_/sk_ pair" in caplog.text
 
 
@@ -144,23 +146,75 @@ def test_the_right_token_drains_the_rest(
     assert state.ledger.outlook().pause is None
 
 
-def test_a_fresh_process_probes_at_once(
+def anew(state: State, **settings: object) -> Dispatcher:
+    """Return what delivers in a process that is new, with other settings or the same."""
+    return Dispatcher(
+        replace(state.settings, **settings),  # type: ignore[arg-type]  # of each kind
+        state.ledger,
+        state.dispatcher._client,
+    )
+
+
+def test_a_new_set_up_is_probed_at_once(
     app: Flask, state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
-    """A deploy may be the cure: a process that has not tried yet does not wait for the others."""
+    """A deploy may be the cure: a process with another token does not wait for the others."""
     transport.answers = [Response(401)] * 30
     run(state, clock, 1200)
     pause = state.ledger.outlook().pause
     assert pause is not None
     assert pause.probe_at > clock()
-    fresh = type(state.dispatcher)(state.settings, state.ledger, state.dispatcher._client)
     transport.answers = []
-    assert fresh.run_pass() == 50
+    assert anew(state).run_pass() == 0  # nothing has changed
+    assert anew(state, token="another").run_pass() == 50
+
+
+@pytest.mark.parametrize("setting", ["token", "conversion_url"])
+def test_a_new_set_up_that_is_no_cure_is_probed_once(
+    state: State, transport: ScriptedTransport, setting: str
+) -> None:
+    """Each run from cron is a new process, and waits for the next probe like any other."""
+    transport.answers = [Response(401)] * 100
+    state.dispatcher.run_pass()
+    other = {setting: "https://elsewhere.example/conversion/xid"}
+    assert sum(anew(state, **other).run_pass() for _ in range(20)) == 1
+
+
+def test_a_process_that_has_sent_is_new_no_more(
+    state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """What was set up before a pause began is no cure of it, and waits for its probe."""
+    other = anew(state, token="another")
+    other.take(1)[0]()
+    transport.answers = [Response(401)] * 2
+    state.dispatcher.run_pass()
+    assert other.run_pass() == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "sends"),
+    [
+        (Response(500, elapsed=timedelta(seconds=3)), 25),
+        (Response(429, {"Retry-After": "3600"}), 5),
+    ],
+)
+def test_cron_keeps_to_what_was_asked_for(
+    state: State, transport: ScriptedTransport, clock: Clock, answer: Response, sends: int
+) -> None:
+    """A run each minute, each a new process: it sends no more in 110 minutes than one process."""
+    transport.answers = [answer] * 1000
+    for _ in range(110):
+        anew(state).run_pass()
+        clock.tick(minutes=1)
+    assert len(transport.requests) <= sends
+    before = len(transport.requests)
+    assert anew(state, token="another").run_pass() == 0
+    assert len(transport.requests) == before
 
 
 def test_a_pause_is_shared(state: State, transport: ScriptedTransport, clock: Clock) -> None:
     """Another process, which has probed already, sends nothing while the pause lasts."""
-    other = type(state.dispatcher)(state.settings, state.ledger, state.dispatcher._client)
+    other = anew(state)
     transport.answers = [Response(401)] * 3
     state.dispatcher.run_pass()
     other.run_pass()
@@ -171,12 +225,12 @@ def test_a_pause_is_shared(state: State, transport: ScriptedTransport, clock: Cl
 
 
 def test_a_probe_that_succeeds_ends_the_pause_whoever_hears_of_it(
-    app: Flask, state: State, transport: ScriptedTransport
+    app: Flask, state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
     """A receiver that ends its process is told when the pause is over: no other has to probe."""
-    transport.answers = [Response(401)] * 2
+    transport.answers = [Response(401)]
     state.dispatcher.run_pass()
-    state.dispatcher.is_fresh = True
+    clock.tick(seconds=2)
 
     def leave(_sender: Flask, **_facts: object) -> None:
         sys.exit()
@@ -190,7 +244,7 @@ def test_retry_after_holds_for_the_probe(
     state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:
     """A service that asks for 30 seconds gets them, from a process that has tried."""
-    transport.answers = [Response(429, {"Retry-After": "30"}) for _ in range(4)]
+    transport.answers = [Response(429, {"Retry-After": "30"}) for _ in range(3)]
     state.dispatcher.run_pass()
     sent = len(transport.requests)
     run(state, clock, 25)
@@ -227,10 +281,42 @@ def test_nobody_grows_older_without_a_token(
     mute = type(state.dispatcher)(
         type(state.settings)(token=None), state.ledger, state.dispatcher._client
     )
+    clock.tick(hours=2)  # nobody has sent for so long
     mute.take(1)
     clock.tick(days=40)
     run(state, clock, 60)
     assert count(state, Status.DELIVERED) == 1
+
+
+def test_a_process_without_a_token_hurries_nobody(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Beside it a Retry-After of three hours is kept to, and so is what was counted so far."""
+    record(app, 1)
+    state = get_state(app)
+    mute = anew(state, token=None)
+    transport.answers = [Response(429, {"Retry-After": "10800"})] * 100
+    for _ in range(170):
+        state.dispatcher.run_pass()
+        mute.run_pass()
+        clock.tick(minutes=1)
+    assert len(transport.requests) == 1
+    assert state.ledger.resumed_at() is None
+
+
+def test_a_process_without_a_token_pauses_nothing_beside_one_that_sends(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Somebody has sent within two hours: it is not the token that is missing, but here."""
+    record(app, 2)
+    state = get_state(app)
+    state.dispatcher.take(1)[0]()
+    clock.tick(hours=1)
+    anew(state, token=None).run_pass()
+    assert state.ledger.outlook().pause is None
+    clock.tick(hours=2)
+    anew(state, token=None).run_pass()
+    assert state.ledger.outlook().pause is not None
 
 
 def test_one_that_alone_is_forbidden_is_buried(
@@ -298,6 +384,27 @@ def test_one_that_alone_is_refused_is_buried_in_the_end(
     run(state, clock, 86400, step=60)
     dead = state.ledger.get("customer 7")
     assert (dead.status, dead.attempts) == (Status.DEAD, 13)
+
+
+@pytest.mark.parametrize("wish", ["0", "1", "Sun, 01 Mar 2020 12:00:00 GMT"])
+def test_a_short_retry_after_hurries_nobody(
+    state: State,
+    transport: ScriptedTransport,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    wish: str,
+) -> None:
+    """Asked back at once, one that alone is refused waits longer each time all the same."""
+    monkeypatch.setattr("random.random", lambda: 0.5)
+
+    def answer(_request: object) -> Response:
+        bad = transport.conversions[-1]["customer_key"] == "customer 7"
+        return Response(429, {"Retry-After": wish}) if bad else Response(200)
+
+    transport.answers = [answer] * 10_000
+    run(state, clock, 1800, step=5)
+    refused = state.ledger.get("customer 7")
+    assert (refused.status, refused.attempts) == (Status.PENDING, 11)
 
 
 @pytest.mark.parametrize("failure", [Response(429), Response(403)])
@@ -600,6 +707,38 @@ def test_a_clock_that_is_set_back_delays_nobody(
     clock.tick(minutes=2)
     fresh.run_pass()
     assert count(state, Status.DELIVERED) == 50
+
+
+def test_a_clock_set_back_after_a_pause_lets_nobody_be_sent_without_end(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Unclear answers count from the end of the last pause, though it ended in the future."""
+    state = get_state(app)
+    state.ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 503")
+    clock.tick(seconds=2)
+    state.ledger.end_pause()
+    clock.tick(days=-60)
+    state.dispatcher.run_pass()
+    clock.tick(seconds=1)
+    record(app, 1)
+    transport.answers = [Unclear("no answer in time")] * 20
+    run(state, clock, 5 * 86_400, step=1800)
+    assert state.ledger.get("customer 0").status is Status.DEAD
+    assert len(transport.requests) == 5
+
+
+def test_a_success_in_the_future_makes_nobody_alone(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """By a clock that was set back it was before what is refused now, and says nothing of it."""
+    record(app, 1)
+    state = get_state(app)
+    state.dispatcher.run_pass()
+    clock.tick(days=-60)
+    record_more(app, 1)
+    transport.answers = [Response(429)] * 500
+    run(state, clock, 12 * 3600, step=120)
+    assert state.ledger.get("another customer 0").status is Status.PENDING
 
 
 def test_a_clock_that_is_set_forward_doubles_nobody(

@@ -1,4 +1,4 @@
-"""``LongWork``: says on stderr how far it has come, and ends well at Ctrl-C."""
+"""``LongWork``: says on stderr how far it has come, and ends well when it is stopped."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ import click
 #: Seconds between two words on how far it is: on a terminal, and in a log.
 ON_TERMINAL = 0.2
 IN_LOG = 10.0
-#: What shells say of a process that Ctrl-C ended: 128 and the signal's number.
-STOPPED = 130
+#: What shells say of a process that a signal ended is this and the signal's number.
+BY_SIGNAL = 128
+#: What they say of one that Ctrl-C ended.
+STOPPED = BY_SIGNAL + signal.SIGINT
+#: By which a person, or whoever runs the processes of a machine, asks to stop.
+ASKING = (signal.SIGINT, signal.SIGTERM)
 
 
 class LongWork:
     """Work that is done bit by bit.
 
-    The first Ctrl-C lets the bit under way be finished, a second one does not. Either way the
-    command says how much is done, and ends with exit code 130.
+    The first Ctrl-C or SIGTERM lets the bit under way be finished, a second one does not. Either
+    way the command says how much is done, and ends with exit code 130, or 143 after a SIGTERM.
 
     :param doing: what it does, as in "Pruned 500 of 2000".
     :param total: how many bits there are, when that is known.
@@ -40,11 +44,12 @@ class LongWork:
         self._clock = clock
         self._said_at = clock()
         self._is_terminal = sys.stderr.isatty()
-        self._before: Any = None
+        self._code = STOPPED
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> LongWork:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._stop)
+            self._before = {number: signal.signal(number, self._stop) for number in ASKING}
         return self
 
     def __exit__(
@@ -60,7 +65,7 @@ class LongWork:
                 f"Stopped. {self._so_far()}; what is done is done, and the rest is as it was.",
                 err=True,
             )
-            raise click.exceptions.Exit(STOPPED)
+            raise click.exceptions.Exit(self._code)
 
     def advance(self, by: int = 1) -> None:
         """So much more is done."""
@@ -78,11 +83,13 @@ class LongWork:
         if self._is_terminal:
             click.echo("\r\x1b[K", nl=False, err=True)
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.stopped = True
-        # The next one interrupts at once.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._code = BY_SIGNAL + number
+        for each in ASKING:  # the next one interrupts at once
+            signal.signal(each, signal.default_int_handler)
 
     def _listen_no_more(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            if handler is not None:  # one that was not set in Python cannot be set again
+                signal.signal(number, handler)

@@ -15,6 +15,8 @@ from functools import partial
 from typing import Final
 from typing import Protocol
 
+from ..backoff import CEILING
+from ..backoff import UNCLEAR_FIRST
 from ..conversion import Conversion
 from ..errors import ConfigurationError
 from ..errors import DeliveryError
@@ -34,6 +36,7 @@ from ..settings import Settings
 from ..wire import Client
 from ..wire import Receipt
 from .judging import Judge
+from .mark import mark_of
 from .outcome import Outcome
 from .outcome import Tell
 from .pruning import Pruner
@@ -44,10 +47,14 @@ log: Final = logging.getLogger("flask_partnerstack")
 #: Entries that a job deals with at most before the whole of the ledger is looked at again: for a
 #: clock that was set back, and for what is to be pruned.
 LONGEST_RUN = 100
+#: Why an entry waits that is due.
+MAY_BE_TAKEN = "sent a moment ago, and it may have been taken"
 #: Seconds that telling of one entry may take before the lease of the next is renewed.
 LONGEST_TELLING = 5.0
 #: What a process that has a token and sees no move ends.
 _ENDED_BY_ITSELF = (Cause.NO_TOKEN, Cause.MOVING)
+#: Another process has a token for as long after it sent: twice the longest wait of our own.
+HAS_TOKEN_FOR = 2 * CEILING
 
 GoOn = Callable[[], bool]
 """Says whether to go on with another entry."""
@@ -95,8 +102,8 @@ class Dispatcher:
         self._judge = Judge(settings, ledger, on_outcome)
         self._verifier = Verifier(settings, ledger, client, self._judge)
         self._pruner = Pruner(settings.retention, ledger)
-        #: Whether its deploy may be the cure of a pause, so that it is probed at once.
-        self.is_fresh: bool = True
+        # Until it sends, its deploy may be the cure of a pause, which is then probed at once.
+        self._is_fresh = True
         self._said_moved = False
 
     @property
@@ -208,7 +215,9 @@ class Dispatcher:
 
     def _note_no_token(self, outlook: Outlook) -> None:
         # Nobody grows older while nothing can be sent, so it counts as a pause.
-        if outlook.pause is None and outlook.due_in is not None:
+        if outlook.pause is not None or outlook.due_in is None:
+            return
+        if not self._ledger.was_sent_within(HAS_TOKEN_FOR):
             self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
 
     def _take_in_pause(self, pause: Pause | None, now: datetime) -> list[Job]:
@@ -230,10 +239,10 @@ class Dispatcher:
         return [partial(self._look_up, claim) for claim in self._ledger.claim_look_up(status)]
 
     def _take_probe(self) -> list[Job]:
-        at_once, self.is_fresh = self.is_fresh, False
+        mark = mark_of(self._settings) if self._is_fresh else None
         # With keys nothing is spared: whatever may have been taken is looked up.
         sparing = not self._settings.verifies
-        claimed = self._ledger.claim_probe(at_once=at_once, sparing=sparing)
+        claimed = self._ledger.claim_probe(mark=mark, sparing=sparing)
         return [partial(self._probe, claim) for claim in claimed]
 
     def _next_probe(self, outlook: Outlook) -> float | None:
@@ -293,9 +302,22 @@ class Dispatcher:
         log.warning("Entry %s is parked, not sent: %s.", entry.id, reason, extra=entry.log_extra)
 
     def _may_be_sent(self, claim: Claim) -> bool:
-        if claim.unclear == 0 or not self._settings.verifies:
+        if claim.unclear == 0:
             return True
-        return self._verifier.may_send_again(claim, within=self._deadline)
+        if self._settings.verifies:
+            return self._verifier.may_send_again(claim, within=self._deadline)
+        return self._has_waited(claim)
+
+    def _has_waited(self, claim: Claim) -> bool:
+        """Say whether one that may have been taken has waited long enough; if not, let it wait.
+
+        It may be due too early when a person requeued it, or it was erased and came again.
+        """
+        rest = UNCLEAR_FIRST - self._ledger.silence(claim)
+        if claim.attempted_at is None or rest <= timedelta(0):
+            return True
+        self._ledger.postpone(claim, min(rest, UNCLEAR_FIRST), reason=MAY_BE_TAKEN)
+        return False
 
     def _attempt(self, claim: Claim, go_on: GoOn) -> Claim | None:
         """Send what is counted as sent; return the next, counted as well."""
@@ -310,6 +332,7 @@ class Dispatcher:
 
     def _send(self, claim: Claim) -> Receipt | None:
         """Send what is counted as sent; ``None``: it was not taken, and that is written down."""
+        self._is_fresh = False
         conversion = self._conversion_of(claim)
         if conversion is None:
             return None

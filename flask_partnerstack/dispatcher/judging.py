@@ -29,6 +29,7 @@ from ..masking import masked
 from ..masking import without_addresses
 from ..settings import Settings
 from ..wire import Receipt
+from .mark import mark_of
 from .outcome import Fate
 from .outcome import Outcome
 from .outcome import Tell
@@ -231,7 +232,10 @@ class Judge:
             self._pause(cause, attempt.reason, wish)
 
     def _pause(self, cause: Cause, reason: str, wish: timedelta | None) -> None:
-        if self._ledger.begin_pause(cause, reason, wish=wish or timedelta(0)):
+        is_binding = bool(wish)  # a 401 that asks for no time may be cured at any moment
+        wish = wish or timedelta(0)
+        mark = mark_of(self._settings)
+        if self._ledger.begin_pause(cause, reason, wish=wish, binding=is_binding, mark=mark):
             log.error("All delivery is paused, and probed until it works again: %s.", reason)
             self._tell_of(Outcome("paused", reason=reason))
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import threading
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
+from typing import TypeVar
 
 from flask import Flask
 
 from .._state import State
 from ..engines import InlineEngine
 from ..engines import RequestEngine
+from ..errors import ConfigurationError
 from .finding import Finding
+
+Answer = TypeVar("Answer")
 
 #: Seconds that Celery's workers have to answer, and that we wait for a broker that says nothing.
 PING = 1.5
@@ -42,6 +47,8 @@ def look_at_engine(app: Flask, state: State) -> Iterator[Finding]:
         )
     elif engine == "celery":
         yield _celery(app.extensions.get("celery"))
+    elif engine == "rq":
+        yield _rq(app)
     else:
         yield _in_this_app(engine, state)
 
@@ -87,23 +94,65 @@ def _celery(celery: Any) -> Finding:
     )
 
 
+def _rq(app: Flask) -> Finding:
+    from ..rq import queue_of  # of an extra, which is there where this engine is
+
+    try:
+        queue = queue_of(app)
+    except ConfigurationError as e:
+        return Finding(
+            "error",
+            str(e),
+            "Nothing can be enqueued, so nothing is delivered.",
+            "Until then: flask partnerstack deliver",
+        )
+    workers = _within_patience(lambda: _workers(queue))
+    if isinstance(workers, int) and workers:
+        named = "1 worker" if workers == 1 else f"{workers} workers"
+        return Finding("ok", f"Deliveries are made by RQ; {named} of {queue.name!r} known.")
+    what = workers if isinstance(workers, str) else f"No RQ worker serves {queue.name!r}."
+    return Finding(
+        "error",
+        f'PARTNERSTACK_ENGINE is "rq". {what}',
+        "Conversions are recorded, and wait until a worker delivers them.",
+        "Start a worker of that queue in the app's context, and rq cron for the periodic sweep; "
+        "see that they use this app's Redis. Until then: flask partnerstack deliver",
+    )
+
+
+def _workers(queue: Any) -> int:
+    from rq import Worker
+
+    queue.connection.ping()
+    return Worker.count(queue=queue)
+
+
 def _ping(celery: Any) -> list[Any] | str:
-    """Return the workers that answer, or what is wrong with the broker.
+    """Return the workers that answer, or what is wrong with the broker."""
+
+    def ask() -> list[Any]:
+        with celery.connection_for_write() as connection:
+            # Or Celery would try again without end at a broker that is not there.
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            return celery.control.ping(timeout=PING, connection=connection) or []
+
+    return _within_patience(ask)
+
+
+def _within_patience(ask: Callable[[], Answer]) -> Answer | str:
+    """Return what a broker answers, or what is wrong with it.
 
     In a thread that is left alone in the end, because a silent broker is waited for without end.
     """
-    said: list[list[Any] | str] = []
+    said: list[Answer | str] = []
 
-    def ask() -> None:
+    def run() -> None:
         try:
-            with celery.connection_for_write() as connection:
-                # Or Celery would try again without end at a broker that is not there.
-                connection.ensure_connection(max_retries=1, interval_start=0)
-                said.append(celery.control.ping(timeout=PING, connection=connection) or [])
+            said.append(ask())
         except Exception as e:  # noqa: BLE001 - each broker has its own
             said.append(f"Its broker cannot be asked ({type(e).__name__}).")
 
-    thread = threading.Thread(target=ask, name="partnerstack-ping", daemon=True)
+    thread = threading.Thread(target=run, name="partnerstack-ping", daemon=True)
     thread.start()
     thread.join(PATIENCE)
     return said[0] if said else f"Its broker said nothing for {PATIENCE:.0f} seconds."

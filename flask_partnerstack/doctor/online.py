@@ -11,6 +11,7 @@ from flask import Flask
 from .._state import State
 from ..errors import DeliveryError
 from ..errors import Denied
+from ..errors import LedgerUnavailable
 from ..settings import is_loopback
 from .clock import compare_with_theirs
 from .finding import Finding
@@ -28,7 +29,10 @@ def ask_partnerstack(app: Flask, state: State) -> Iterator[Finding]:
         yield from _pair(state)
     else:
         yield Finding("warning", "There is no key pair, so nothing can be asked.", "", "See above.")
-    yield _token(state)
+    try:
+        yield _token(state)
+    except LedgerUnavailable:  # which is said where the ledger is looked at
+        yield Finding("warning", "Whether the token was ever accepted stands in the ledger.")
 
 
 def _pair(state: State) -> Iterator[Finding]:

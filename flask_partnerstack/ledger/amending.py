@@ -43,16 +43,20 @@ class Amending(Clocked):
     def requeue(self, customer_key: str) -> Entry:
         """Make a dead, skipped or parked entry due now.
 
+        One that may have been taken just before is sent when it has waited for its time.
+
         :raises LedgerMoved: the entries went to another ledger, and nothing is sent from here.
         :raises EntryNotFound: there is none with that key.
         :raises IllegalTransition: it was delivered, and must never be sent again; or erased, and
-            cannot be.
+            cannot be; or it is pending and has its time, which it keeps.
         """
         with self._database.write() as conn:
             self._check_here(conn)
             entry = find_customer(conn, customer_key)
             if privacy.is_erased(entry):
                 raise IllegalTransition(privacy.ERASED, Status.PENDING.value)
+            if entry.status is Status.PENDING and entry.due_at is not None:
+                raise IllegalTransition("pending until its time comes", "due before")
             check_transition(entry.status, Status.PENDING)
             wanted = entries.c.id == entry.id
             conn.execute(entries.update().where(wanted).values(_requeued(self.now_in(conn))))

@@ -31,6 +31,8 @@ from .entry import Entry
 from .entry import Status
 from .entry import Verdict
 from .entry import check_transition
+from .silence import is_silent
+from .silence import silent_until
 from .tables import Moment
 from .tables import attempts
 from .tables import entries
@@ -62,6 +64,8 @@ DUE = (
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
+# The state in words that the index knows, so that a look-up which is due is passed over in it.
+_DUE_TO_BE_SENT = DUE.where(of_status(Status.PENDING), terms.is_just_to_be_sent(entries))
 _IS_IT = entries.c.id == bindparam("entry_id")
 _DUE_ONE = select(entries).where(_IS_IT, _IS_DUE).with_for_update(skip_locked=True)
 _IS_PENDING = terms.is_pending(entries)
@@ -122,10 +126,29 @@ _IS_LEFT = _ONE.where(
 def claim(conn: Connection, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
     """Take up to ``limit`` due entries, oldest first, for as long as ``lease``.
 
+    But what is just to be sent comes before what is looked up, so that it waits for no answer to
+    that; and while there is none, few are looked up.
+
     Two claimers never get the same one: SQLite's write lock is held from the transaction's
     beginning, other databases lock the rows and skip those that are locked.
     """
-    return _take(conn, conn.execute(DUE, {"now": now, "most": limit}).all(), now, lease)
+    rows = conn.execute(DUE, {"now": now, "most": limit}).all()
+    others = [row for row in rows if not is_to_be_sent(row)]
+    if others:  # else there is nothing that would have to give way
+        sends = conn.execute(_DUE_TO_BE_SENT, {"now": now, "most": limit}).all()
+        rows = [*sends, *_looked_up(conn, others, now)][:limit]
+    return _take(conn, rows, now, lease)
+
+
+def _looked_up(conn: Connection, others: list[Row[Any]], now: datetime) -> list[Row[Any]]:
+    if silent_until(conn, now) > now:
+        return []
+    return others[:1] if is_silent(conn) else others
+
+
+def is_to_be_sent(row: Row[Any]) -> bool:
+    """Say whether an entry is to be sent, and nobody can have taken it before."""
+    return row.status == Status.PENDING.value and row.sending_at is None and row.unclear == 0
 
 
 def claim_one(conn: Connection, entry_id: int, now: datetime, lease: timedelta) -> list[Claim]:
@@ -148,6 +171,8 @@ def claim_probe(
 
 def claim_look_up(conn: Connection, now: datetime, lease: timedelta, status: Status) -> list[Claim]:
     """Take the longest due entry of that status that a look-up may tell of, and sends not."""
+    if silent_until(conn, now) > now:
+        return []
     wanted = {"now": now, "most": 1, "status": status.value}
     return _take(conn, conn.execute(_LOOK_UP, wanted).all(), now, lease)
 
@@ -167,7 +192,7 @@ def claim_delivered(
     idle = entries.c.lease.is_(None) | (entries.c.due_at <= now)
     wanted = (
         select(entries)
-        .where(of_status(Status.DELIVERED), ~erased, idle)
+        .where(of_status(Status.DELIVERED), ~erased, idle, ~went_away)
         .where(entries.c.id > after_id)
         .order_by(entries.c.id)
         .limit(1)

@@ -15,6 +15,9 @@ from .storage import Storage
 from .tables import CurrentMoment
 from .tables import Moment
 
+#: How far a clock may go back without anybody having set it back.
+CLOCK_SKEW = timedelta(minutes=1)
+
 Clock = Callable[[], datetime]
 
 _DATABASE_NOW = select(type_coerce(CurrentMoment(), Moment))

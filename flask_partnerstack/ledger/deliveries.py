@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from ..errors import LedgerUnavailable
 from . import claims
 from .at_once import leave_at_once
+from .clocked import CLOCK_SKEW
 from .clocked import Clocked
 from .entry import Attempt
 from .entry import Claim
@@ -22,9 +23,7 @@ from .following import claim_following
 from .pause import Pause
 from .pause import mend_pause
 from .pause import read_pause
-
-#: How far a clock may go back without anybody having set it back.
-CLOCK_SKEW = timedelta(minutes=1)
+from .pause import read_resumed_at
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,9 @@ class Deliveries(Clocked):
         Looked at before it is mended: on a server that would wait for rows which others hold.
         """
         if pause is not None and pause.decided_at > now + CLOCK_SKEW:
+            return True
+        resumed_at = read_resumed_at(conn)
+        if resumed_at is not None and resumed_at > now + CLOCK_SKEW:
             return True
         return claims.is_ahead(conn, now, CLOCK_SKEW)
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy import Row
 from sqlalchemy import bindparam
 
 from .claims import COUNTED
 from .claims import DUE
 from .claims import claim_of
+from .claims import is_to_be_sent
 from .entry import Claim
-from .entry import Status
 from .pause import is_paused
 from .tables import entries
 from .terms import lasting
@@ -32,14 +30,9 @@ def claim_following(conn: Connection, now: datetime, lease: timedelta) -> Claim 
     up or looked at.
     """
     row = conn.execute(_OLDEST, {"now": now, "most": 1}).one_or_none()
-    if row is None or not _is_to_be_sent(row):
+    if row is None or not is_to_be_sent(row):
         return None
     held = secrets.token_hex(16)
     counted = {"entry_id": row.id, "now": now, "held": held, **lasting(lease)}
     conn.execute(_CLAIMED_IT, counted)
     return claim_of(row, held)
-
-
-def _is_to_be_sent(row: Row[Any]) -> bool:
-    """Say whether an entry is to be sent, and nobody can have taken it before."""
-    return row.status == Status.PENDING.value and row.sending_at is None and row.unclear == 0

@@ -20,6 +20,7 @@ from .facts import erase_fact
 from .facts import hold_facts
 from .facts import read_fact
 from .facts import write_fact
+from .silence import silent_until
 from .tables import entries
 
 _MISSES = "misses"
@@ -119,7 +120,9 @@ class Lookups(Clocked):
     def next_look_up(self) -> float | None:
         """Return the seconds until there is one to be taken so: 0 for now, ``None`` for never."""
         with self._database.read() as conn:
-            return claims.seconds_until(conn.scalar(claims.NEXT_LOOK_UP), self.now_in(conn))
+            now, due_at = self.now_in(conn), conn.scalar(claims.NEXT_LOOK_UP)
+            due_at = None if due_at is None else max(due_at, silent_until(conn, now))
+            return claims.seconds_until(due_at, now)
 
     def note_missing(self, claim: Claim, attempt: Attempt) -> None:
         """Write down that a look-up did not find an entry, which stays claimed."""

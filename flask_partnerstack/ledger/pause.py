@@ -35,6 +35,8 @@ from .tables import pending
 FIRST_PROBE = timedelta(seconds=2)
 GROWTH = 1.5
 LAST_PROBE = timedelta(minutes=5)
+#: Set-ups that are remembered of a pause; where so many were tried, no other is the cure.
+MOST_TRIED = 20
 
 
 def probe_wait(probes: int, longest: timedelta = LAST_PROBE) -> timedelta:
@@ -82,6 +84,9 @@ class Pause:
     :param probe_at: when the next entry is sent to see whether it is over.
     :param decided_at: when that was decided: a clock that is set back shows in it.
     :param probes: how many were.
+    :param not_before: when the service, or an answer that was unclear, lets a probe be made at the
+        earliest, whoever makes it.
+    :param tried: the set-ups that were tried in it, each by its mark.
     """
 
     cause: Cause
@@ -90,6 +95,8 @@ class Pause:
     probe_at: datetime
     decided_at: datetime
     probes: int = 0
+    not_before: datetime | None = None
+    tried: tuple[str, ...] = ()
 
     def is_held(self, now: datetime) -> bool:
         """Say whether a move keeps it on, so that nothing is probed and no success ends it.
@@ -99,6 +106,23 @@ class Pause:
         """
         return self.cause is Cause.MOVED or (self.cause is Cause.MOVING and now < self.probe_at)
 
+    def is_cure(self, mark: str, now: datetime) -> bool:
+        """Say whether a set-up that was not tried in it may be the cure, and may be tried now."""
+        is_new = mark not in self.tried and len(self.tried) < MOST_TRIED
+        return is_new and (self.not_before is None or self.not_before <= now)
+
+    def tried_with(self, mark: str | None) -> Pause:
+        """Return the pause after one more set-up was tried in it."""
+        if mark is None or mark in self.tried:
+            return self
+        return replace(self, tried=(*self.tried, mark)[:MOST_TRIED])
+
+    def put_off(self, until: datetime, *, binding: bool) -> Pause:
+        """Return the pause with no probe before then; ``binding``: nor by a set-up that is new."""
+        later = max(self.probe_at, until)
+        bound = max(self.not_before or until, until) if binding else self.not_before
+        return replace(self, probe_at=later, not_before=bound)
+
     def probed(self, now: datetime) -> Pause:
         """Return the pause after one more probe, with a longer wait for the next."""
         wait = probe_wait(self.probes + 1)
@@ -106,8 +130,14 @@ class Pause:
 
     def mended(self, now: datetime) -> Pause:
         """Return the pause as it is when ``now`` was long past by the clock that decided it."""
-        probe_at = now + (self.probe_at - self.decided_at)
-        return replace(self, since=min(self.since, now), probe_at=probe_at, decided_at=now)
+        ahead = now - self.decided_at
+        return replace(
+            self,
+            since=min(self.since, now),
+            probe_at=self.probe_at + ahead,
+            decided_at=now,
+            not_before=None if self.not_before is None else self.not_before + ahead,
+        )
 
     def dumps(self) -> str:
         """Return the fact's text."""
@@ -118,13 +148,16 @@ class Pause:
             "probe_at": self.probe_at.isoformat(),
             "decided_at": self.decided_at.isoformat(),
             "probes": self.probes,
+            "not_before": None if self.not_before is None else self.not_before.isoformat(),
+            "tried": self.tried,
         }
         return json.dumps(content)
 
     @classmethod
     def loads(cls, text: str) -> Pause:
-        """Read what :meth:`dumps` wrote."""
+        """Read what :meth:`dumps` wrote, perhaps in an older version."""
         content = json.loads(text)
+        not_before = content.get("not_before")
         return cls(
             cause=Cause(content["cause"]),
             reason=content["reason"],
@@ -132,6 +165,8 @@ class Pause:
             probe_at=datetime.fromisoformat(content["probe_at"]),
             decided_at=datetime.fromisoformat(content["decided_at"]),
             probes=content["probes"],
+            not_before=None if not_before is None else datetime.fromisoformat(not_before),
+            tried=tuple(content.get("tried", ())),
         )
 
 
@@ -176,37 +211,44 @@ def write_pause(conn: Connection, pause: Pause) -> None:
 
 
 def mend_pause(conn: Connection, now: datetime, skew: timedelta) -> None:
-    """Set a pause right that was decided on in a future that is no more."""
+    """Set a pause right, and the end of one, that are in a future that is no more."""
     pause = read_pause(conn)
     if pause is not None and pause.decided_at > now + skew:
         write_pause(conn, pause.mended(now))
+    resumed_at = read_resumed_at(conn)
+    if resumed_at is not None and resumed_at > now + skew:
+        write_fact(conn, _RESUMED, now.isoformat())
 
 
 def end_pause(conn: Connection, now: datetime) -> Pause | None:
     """End the pause, if one is on, and return it.
 
     What waited is due now, and is no older than it was when the pause began. What may have been
-    taken keeps its time.
+    taken keeps its time; and all does when a token was missing: that says nothing of PartnerStack.
     """
     pause = read_pause(conn)
     if pause is None or not erase_fact(conn, _FACT):
         return None
-    write_fact(conn, _RESUMED, now.isoformat())
-    lasted = (now - pause.since) // timedelta(microseconds=1)
-    waiting = entries.update().where(pending)
+    _shift_ages(conn, now, now - pause.since)
+    if pause.cause is not Cause.NO_TOKEN:
+        write_fact(conn, _RESUMED, now.isoformat())
+        idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
+        conn.execute(entries.update().where(pending, idle).values(due_at=now, scheduled_at=now))
+    return pause
+
+
+def _shift_ages(conn: Connection, now: datetime, by: timedelta) -> None:
+    lasted = by // timedelta(microseconds=1)
     if lasted > 0:
         tried = entries.c.first_attempt_at.is_not(None)
         moved = type_coerce(type_coerce(entries.c.first_attempt_at, BigInteger) + lasted, Moment)
         present = literal(now, Moment)
         # What was first tried during the pause is as old as if it were tried now.
         conn.execute(
-            waiting.where(tried).values(
-                first_attempt_at=case((moved > present, present), else_=moved)
-            )
+            entries.update()
+            .where(pending, tried)
+            .values(first_attempt_at=case((moved > present, present), else_=moved))
         )
-    idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
-    conn.execute(waiting.where(idle).values(due_at=now, scheduled_at=now))
-    return pause
 
 
 def read_where_moved(conn: Connection) -> str | None:
@@ -221,8 +263,20 @@ def read_resumed_at(conn: Connection) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def read_streak(conn: Connection) -> Streak:
-    """Return what happened to deliveries since the last success."""
+def read_last_sent(conn: Connection) -> datetime | None:
+    """Return when anybody was last answered, or not, whose token was asked for."""
+    sent = attempts.c.judged.in_(_OF_DELIVERY) & (attempts.c.reason != INTERRUPTED)
+    at: datetime | None = conn.scalar(
+        select(attempts.c.at).where(sent).order_by(attempts.c.id.desc()).limit(1)
+    )
+    return at
+
+
+def read_streak(conn: Connection, *, until: datetime) -> Streak:
+    """Return what happened to deliveries since the last success.
+
+    :param until: a success after that is by a clock that was set back: nobody knows when it was.
+    """
     recent = (
         select(attempts.c.entry_id, attempts.c.judged, attempts.c.status, attempts.c.at)
         .where(attempts.c.judged.in_(_OF_DELIVERY), attempts.c.reason != INTERRUPTED)
@@ -232,6 +286,6 @@ def read_streak(conn: Connection) -> Streak:
     failures: list[tuple[int, Judgement, int | None]] = []
     for row in conn.execute(recent):
         if row.judged == Judgement.ACCEPTED.value:
-            return Streak(row.at, tuple(failures))
+            return Streak(row.at if row.at <= until else None, tuple(failures))
         failures.append((row.entry_id, Judgement(row.judged), row.status))
     return Streak(None, tuple(failures))

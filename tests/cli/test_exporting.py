@@ -229,6 +229,26 @@ def listens_to_ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("listens_to_ctrl_c")
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once(second: signal.Signals) -> None:
+    """After a SIGTERM, too; the exit code says what came first, and all is heard as before."""
+    before = signal.getsignal(signal.SIGTERM)
+    work = LongWork("Pruned")
+
+    def interrupted() -> None:
+        with work:
+            signal.raise_signal(signal.SIGTERM)
+            work.advance()
+            signal.raise_signal(second)
+            work.advance()
+
+    with pytest.raises(Exit) as ended:
+        interrupted()
+    assert (ended.value.exit_code, work.done) == (143, 1)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_a_second_ctrl_c_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """The first lets the bit under way be finished, the second does not; both are 130."""
     work = LongWork("Pruned")

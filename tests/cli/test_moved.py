@@ -16,6 +16,7 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.errors import EntryNotFound
 from flask_partnerstack.ledger import Ledger
 from tests.kit import XID
+from tests.kit import ScriptedTransport
 from tests.kit import run
 from tests.servers import Servers
 
@@ -129,3 +130,19 @@ def test_going_back_lifts_it(make_app: MakeApp) -> None:
     assert run(old, "requeue", "acme").exit_code == 0
     assert run(old, "erase", "acme").exit_code == 0
     assert run(new, "erase", "acme").exit_code == 1
+
+
+def test_nobody_is_looked_up_in_the_ledger_that_was_left(
+    make_app: MakeApp, transport: ScriptedTransport
+) -> None:
+    """``verify --all`` claims nothing there: what is delivered is the new ledger's to look up."""
+    old, new = (make_app(PUBLIC_KEY="pk_1", SECRET_KEY="sk_1") for _ in range(2))
+    with old.app_context():
+        track_conversion("acme", xid=XID)
+    get_state(old).dispatcher.run_pass()
+    assert (
+        run(new, "move", "--from", f"sqlite:///{old.instance_path}/partnerstack.db").exit_code == 0
+    )
+    asked = len(transport.requests)
+    assert "Found 0 of 0 entries" in run(old, "verify", "--all").output
+    assert len(transport.requests) == asked

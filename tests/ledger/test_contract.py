@@ -489,6 +489,16 @@ def test_a_parked_entry_waits_for_a_person(any_ledger: Ledger, conversion: Make)
     assert any_ledger.requeue("acme").due_at is not None
 
 
+def test_what_has_its_time_is_not_requeued(any_ledger: Ledger, conversion: Make) -> None:
+    """A pending entry waits for what it was told to wait for, whoever asks."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.postpone(claimed(any_ledger), timedelta(hours=1), reason="HTTP 502", unclear=1)
+    before = any_ledger.get("acme")
+    with pytest.raises(IllegalTransition, match="pending until its time comes"):
+        any_ledger.requeue("acme")
+    assert any_ledger.get("acme") == before
+
+
 def test_a_delivered_entry_is_never_requeued(any_ledger: Ledger, conversion: Make) -> None:
     """What PartnerStack took cannot be sent again, whoever asks."""
     any_ledger.record(conversion("acme"))

@@ -374,7 +374,7 @@ def test_an_old_process_claims_nothing_that_went(
     old.record(conversion("acme"))
     Move(old, any_new).run()
     assert old.claim(10) == []
-    assert old.claim_probe(at_once=True) == []
+    assert old.claim_probe(mark="new") == []
 
 
 def test_a_send_under_way_is_waited_for(old: Ledger, any_new: Ledger, conversion: Make) -> None:

@@ -24,6 +24,7 @@ from flask_partnerstack.ledger import Status
 from flask_partnerstack.ledger.facts import erase_fact
 from flask_partnerstack.ledger.facts import read_fact
 from flask_partnerstack.ledger.facts import write_fact
+from flask_partnerstack.ledger.pause import MOST_TRIED
 from flask_partnerstack.ledger.tables import entries
 from tests.kit import Clock
 
@@ -61,6 +62,8 @@ def move_pause(ledger: Ledger, by: timedelta) -> None:
     pause = pause_of(ledger)
     ledger.end_pause()
     moments = {"since": pause.since + by, "probe_at": pause.probe_at + by}
+    if pause.not_before is not None:
+        moments["not_before"] = pause.not_before + by
     with ledger._database.write() as conn:  # behind the ledger's back, whose clock is the server's
         write_fact(conn, "pause", Pause(**{**vars(pause), **moments}).dumps())
 
@@ -144,6 +147,17 @@ def test_what_waited_is_due_when_a_pause_ends(any_ledger: Ledger, conversion: Ma
     assert any_ledger.outlook().due_in == 0.0
 
 
+def test_a_token_that_was_missing_hurries_nobody(any_ledger: Ledger, conversion: Make) -> None:
+    """It says nothing of PartnerStack: a delay goes on, and so does what was counted."""
+    any_ledger.record(conversion())
+    fail(any_ledger, REFUSED)
+    any_ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")
+    move_pause(any_ledger, -HOUR)
+    assert any_ledger.end_pause() is not None
+    assert (any_ledger.outlook().due_in or 0.0) > 3000.0
+    assert any_ledger.resumed_at() is None
+
+
 def test_what_may_have_been_taken_keeps_its_time(any_ledger: Ledger, conversion: Make) -> None:
     """The end of a pause hurries no entry whose last answer was unclear."""
     any_ledger.record(conversion())
@@ -206,23 +220,44 @@ def test_what_was_first_tried_in_a_pause_is_new_after_it(
 def test_there_is_no_probe_without_a_pause(any_ledger: Ledger, conversion: Make) -> None:
     """A probe is taken while delivery is paused, and never else."""
     any_ledger.record(conversion())
-    assert any_ledger.claim_probe(at_once=True) == []
+    assert any_ledger.claim_probe(mark="new") == []
 
 
 def test_a_probe_waits_for_its_time(any_ledger: Ledger, conversion: Make) -> None:
-    """Two seconds after the beginning is soon enough, but for a process that is new."""
+    """Two seconds after the beginning is soon enough, but for a set-up that is new."""
     any_ledger.record(conversion())
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401", wish=HOUR)
-    assert any_ledger.claim_probe(at_once=False) == []
-    assert len(any_ledger.claim_probe(at_once=True)) == 1
+    assert any_ledger.claim_probe() == []
+    assert len(any_ledger.claim_probe(mark="new")) == 1
+
+
+def test_a_set_up_is_tried_at_once_one_time(any_ledger: Ledger, conversion: Make) -> None:
+    """Nor is the one that the pause began with, nor more of them than are remembered."""
+    for _ in range(30):
+        any_ledger.record(conversion())
+    any_ledger.begin_pause(Cause.DENIED, "HTTP 401", mark="old")
+    marks = ["old", *[f"set-up {number}" for number in range(30)] * 2]
+    assert sum(len(any_ledger.claim_probe(mark=mark)) for mark in marks) == MOST_TRIED - 1
+
+
+def test_no_set_up_is_tried_before_the_time_that_was_asked_for(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """A wish that binds holds for a new set-up too, and is not undone by one that does not."""
+    any_ledger.record(conversion())
+    any_ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 429", wish=HOUR, binding=True)
+    any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
+    assert any_ledger.claim_probe(mark="new") == []
+    move_pause(any_ledger, -HOUR)
+    assert len(any_ledger.claim_probe(mark="new")) == 1
 
 
 def test_each_probe_waits_longer(any_ledger: Ledger) -> None:
     """The next probe is 3 seconds away, then 4.5, and never more than five minutes."""
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
     waits = []
-    for _ in range(15):
-        any_ledger.claim_probe(at_once=True)
+    for number in range(15):
+        any_ledger.claim_probe(mark=f"set-up {number}")
         outlook = any_ledger.outlook()
         waits.append((pause_of(any_ledger).probe_at - outlook.now).total_seconds())
     wanted = [min(2 * 1.5**probe, 300) for probe in range(1, 16)]
@@ -236,8 +271,8 @@ def test_each_probe_is_another_entry(any_ledger: Ledger, conversion: Make) -> No
         any_ledger.record(conversion(f"customer {number}"))
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
     probed = []
-    for _ in range(6):
-        (claim,) = any_ledger.claim_probe(at_once=True)
+    for number in range(6):
+        (claim,) = any_ledger.claim_probe(mark=f"set-up {number}")
         any_ledger.count_attempt(claim)
         any_ledger.postpone(claim, HOUR, reason="HTTP 401", attempt=REFUSED)
         probed.append(claim.entry.customer_key)
@@ -253,11 +288,11 @@ def test_one_that_may_have_been_taken_is_probed_rather(
     fail(any_ledger, REFUSED)
     fail(any_ledger, UNCLEAR, unclear=1)
     any_ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 502")
-    (claim,) = any_ledger.claim_probe(at_once=True, sparing=True)
+    (claim,) = any_ledger.claim_probe(mark="new", sparing=True)
     assert claim.entry.customer_key == "customer 2"  # the other one's time has not come
     any_ledger.postpone(claim, timedelta(0), reason="HTTP 502", attempt=UNCLEAR)
     move_entries(any_ledger, -HOUR, "due_at")
-    (claim,) = any_ledger.claim_probe(at_once=True, sparing=True)
+    (claim,) = any_ledger.claim_probe(mark="newer", sparing=True)
     assert claim.entry.customer_key == "customer 1"
 
 
@@ -289,13 +324,63 @@ def test_look_ups_are_taken_in_a_pause(any_ledger: Ledger, conversion: Make) -> 
     assert (any_ledger.next_look_up() or 0.0) > 60.0  # their leases
 
 
+SILENT = Attempt(judged=Judgement.CANNOT_TELL, reason="no answer in time")
+ANSWERED = Attempt(judged=Judgement.CANNOT_TELL, reason="HTTP 500", status=500)
+
+
+def test_what_is_to_be_sent_comes_before_what_is_looked_up(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """A new conversion is taken first, however long look-ups have been due, and they fill up."""
+    ids = [any_ledger.record(conversion()).entry.id for _ in range(5)]
+    for claim in any_ledger.claim(5):
+        any_ledger.settle(claim, Status.DELIVERED, TAKEN, look_up_in=-HOUR)
+    new = any_ledger.record(conversion()).entry.id
+    taken = [claim.entry.id for claim in any_ledger.claim(3)]
+    assert (taken[0], set(taken[1:]) <= set(ids), len(taken)) == (new, True, 3)
+
+
+@pytest.mark.parametrize(("last", "taken"), [(SILENT, 0), (ANSWERED, 4)])
+def test_look_ups_that_nobody_answers_are_held(
+    any_ledger: Ledger, conversion: Make, last: Attempt, taken: int
+) -> None:
+    """After three in a row they keep nobody from sending; an answer, whatever it says, ends it."""
+    for _ in range(7):
+        any_ledger.record(conversion())
+    for claim in any_ledger.claim(7):
+        any_ledger.settle(claim, Status.DELIVERED, TAKEN, look_up_in=-HOUR)
+    for claim, attempt in zip(any_ledger.claim(3), (SILENT, SILENT, last), strict=True):
+        any_ledger.postpone(claim, HOUR, reason=attempt.reason, attempt=attempt)
+    assert len(any_ledger.claim(4)) == taken
+
+
+def test_the_next_look_up_after_silence_is_one(ledger: Ledger, conversion: Make) -> None:
+    """Half a minute later one is asked for, and when it has no answer the next a minute later."""
+    clock = ledger._clock
+    assert isinstance(clock, Clock)
+    for _ in range(9):
+        ledger.record(conversion())
+    for claim in ledger.claim(9):
+        ledger.settle(claim, Status.DELIVERED, TAKEN, look_up_in=-HOUR)
+    taken = ledger.claim(3)
+    for wait in (30, 60):
+        for claim in taken:
+            ledger.postpone(claim, HOUR, reason=SILENT.reason, attempt=SILENT)
+        clock.tick(seconds=wait - 1)
+        assert ledger.claim_look_up(Status.DELIVERED) == ledger.claim(4) == []
+        assert ledger.next_look_up() == 1.0
+        clock.tick(seconds=1)
+        taken = ledger.claim(4)
+        assert len(taken) == 1
+
+
 def test_many_who_probe_take_one(any_ledger: Ledger, conversion: Make) -> None:
     """When a probe is due, one of six processes takes it, and the others wait for the next."""
     for _ in range(6):
         any_ledger.record(conversion())
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
     move_pause(any_ledger, timedelta(minutes=-1))
-    taken = all_at_once(lambda: any_ledger.claim_probe(at_once=False))
+    taken = all_at_once(lambda: any_ledger.claim_probe())
     assert sorted(map(len, taken)) == [0, 0, 0, 0, 0, 1]
 
 
@@ -307,7 +392,7 @@ def test_no_probe_is_unclear_or_parked_or_held(any_ledger: Ledger, conversion: M
     any_ledger.park(claimed(any_ledger), reason="testing")
     claimed(any_ledger)
     any_ledger.begin_pause(Cause.DENIED, "HTTP 401")
-    assert any_ledger.claim_probe(at_once=True) == []
+    assert any_ledger.claim_probe(mark="new") == []
 
 
 # --- what happened since the last success ---------------------------------------------------------

@@ -14,6 +14,7 @@ from rq import Worker
 from flask_partnerstack import rq as room
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.doctor import examine
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import NotInitialized
 from flask_partnerstack.ledger import Status
@@ -87,10 +88,8 @@ def test_what_does_not_fit_into_one_job_is_left_to_another(
     assert queue.count == 1
 
 
-def test_a_worker_is_new_once_and_not_with_each_job(
-    app: Flask, queue: Queue, transport: ScriptedTransport
-) -> None:
-    """RQ forks for each job; the pause is probed at once by the first of a worker, and no other."""
+def test_a_job_is_no_deploy(app: Flask, queue: Queue, transport: ScriptedTransport) -> None:
+    """RQ forks for each job; what was set up before a pause is not probed at once by any."""
     transport.answers = [Response(401)] * 100
     record(app, *(f"customer-{number}" for number in range(9)))
     ledger, sent = get_state(app).ledger, []
@@ -100,18 +99,38 @@ def test_a_worker_is_new_once_and_not_with_each_job(
         with app.app_context():
             Worker([queue], connection=queue.connection).work(burst=True)
         sent.append(sum(len(ledger.trail(entry)) for entry in ledger.entries()))
-    assert sent[0] <= get_state(app).settings.concurrency + 1
-    assert sent[1] == sent[0] + 1
+    assert sent[0] <= get_state(app).settings.concurrency
+    assert sent[1] == sent[0]
 
 
 def test_nothing_is_kept_of_a_job_that_is_done(app: Flask, queue: Queue) -> None:
-    """Neither a result nor a trace of ours stays in Redis, but that its worker is not new."""
+    """Neither a result nor a trace of ours stays in Redis."""
     record(app, "acme")
     work(app, queue)
     assert queue.connection.keys("rq:job:*") == []
-    (begun,) = queue.connection.keys("partnerstack:begun:*")
-    assert queue.connection.keys("partnerstack:*") == [begun]
-    assert 0 < queue.connection.ttl(begun) <= 86_400
+    assert queue.connection.keys("partnerstack:*") == []
+
+
+def test_a_queue_that_is_not_asynchronous_is_refused(app: Flask, queue: Queue) -> None:
+    """Its job would run in the publisher's thread, without the app, and deliver nothing."""
+    app.extensions["rq"] = Queue(connection=queue.connection, is_async=False)
+    with pytest.raises(ConfigurationError, match="is_async=False"):
+        room.connect(app)
+
+
+def test_check_counts_the_workers(app: Flask, queue: Queue) -> None:
+    """Nobody serves the queue, and then somebody does."""
+
+    def findings() -> list[tuple[str, str]]:
+        return [(f.level, f.what) for f in examine(app) if "RQ" in f.what]
+
+    assert findings() == [
+        ("error", "PARTNERSTACK_ENGINE is \"rq\". No RQ worker serves 'default'.")
+    ]
+    worker = Worker([queue], connection=queue.connection)
+    worker.register_birth()
+    assert findings() == [("ok", "Deliveries are made by RQ; 1 worker of 'default' known.")]
+    worker.register_death()
 
 
 def test_the_queue_of_flask_rq_is_found(app: Flask, queue: Queue) -> None:
