@@ -92,7 +92,7 @@ def queue_of(app: Flask) -> Queue:
         raise ConfigurationError(
             "PARTNERSTACK_ENGINE",
             '"rq" enqueues for a worker, got an rq.Queue in app.extensions["rq"] with '
-            'is_async=False, which runs its jobs where they are enqueued. There is "inline" for that.',
+            'is_async=False, which runs its jobs where they are enqueued. For that: "inline".',
         )
     return queue
 
