@@ -67,9 +67,16 @@ class PublishingEngine:
         """Look whether there is something to publish with, and say so where there is not."""
         self.awake = True
         try:
-            self._connect()
+            self.connect()
         except ConfigurationError as e:
             log.error("Nothing is published by this process. %s", e)
+
+    def connect(self) -> Publish:
+        """Return what publishes.
+
+        :raises ConfigurationError: the app has nothing to publish with.
+        """
+        return self._connect()
 
     def nudge(self, entry_id: int | None = None, /) -> None:
         """An entry is due: have it published."""
