@@ -64,7 +64,7 @@ def connect(app: Flask) -> Publish:
 
     :raises ConfigurationError: the app has no queue, or one that is not asynchronous.
     """
-    queue = queue_of(app)
+    queue = _queue_of(app)
 
     def publish(_entry_id: int | None) -> None:
         waiting = _waiting(queue.name)
@@ -74,11 +74,7 @@ def connect(app: Flask) -> Publish:
     return publish
 
 
-def queue_of(app: Flask) -> Queue:
-    """Return the queue that the job is enqueued into.
-
-    :raises ConfigurationError: the app has none, or one that is not asynchronous.
-    """
+def _queue_of(app: Flask) -> Queue:
     found = app.extensions.get("rq")
     with context_of(app):  # Flask-RQ's extension serves many apps, and gives the current one's
         queue = found if isinstance(found, Queue) else getattr(found, "queue", None)
@@ -92,7 +88,7 @@ def queue_of(app: Flask) -> Queue:
         raise ConfigurationError(
             "PARTNERSTACK_ENGINE",
             '"rq" enqueues for a worker, got an rq.Queue in app.extensions["rq"] with '
-            'is_async=False, which runs its jobs where they are enqueued. There is "inline" for that.',
+            'is_async=False, which runs its jobs where they are enqueued. For that: "inline".',
         )
     return queue
 

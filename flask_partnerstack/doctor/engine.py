@@ -14,6 +14,7 @@ from flask import Flask
 
 from .._state import State
 from ..engines import InlineEngine
+from ..engines import PublishingEngine
 from ..engines import RequestEngine
 from ..errors import ConfigurationError
 from .finding import Finding
@@ -47,8 +48,8 @@ def look_at_engine(app: Flask, state: State) -> Iterator[Finding]:
         )
     elif engine == "celery":
         yield _celery(app.extensions.get("celery"))
-    elif engine == "rq":
-        yield _rq(app)
+    elif isinstance(state.engine, PublishingEngine):
+        yield _rq(app, state.engine)
     else:
         yield _in_this_app(engine, state)
 
@@ -94,11 +95,9 @@ def _celery(celery: Any) -> Finding:
     )
 
 
-def _rq(app: Flask) -> Finding:
-    from ..rq import queue_of  # of an extra, which is there where this engine is
-
+def _rq(app: Flask, engine: PublishingEngine) -> Finding:
     try:
-        queue = queue_of(app)
+        engine.connect()
     except ConfigurationError as e:
         return Finding(
             "error",
@@ -106,6 +105,7 @@ def _rq(app: Flask) -> Finding:
             "Nothing can be enqueued, so nothing is delivered.",
             "Until then: flask partnerstack deliver",
         )
+    queue = _queue_of(app.extensions["rq"])
     workers = _within_patience(lambda: _workers(queue))
     if isinstance(workers, int) and workers:
         named = "1 worker" if workers == 1 else f"{workers} workers"
@@ -118,6 +118,12 @@ def _rq(app: Flask) -> Finding:
         "Start a worker of that queue in the app's context, and rq cron for the periodic sweep; "
         "see that they use this app's Redis. Until then: flask partnerstack deliver",
     )
+
+
+def _queue_of(found: Any) -> Any:
+    from rq import Queue  # of an extra, which is there where this engine is
+
+    return found if isinstance(found, Queue) else found.queue
 
 
 def _workers(queue: Any) -> int:

@@ -26,12 +26,16 @@ Publish = Callable[[int | None], object]
 MOST_WAITING = 1000
 #: Seconds to leave a broker alone after it failed.
 AFTER_FAILURE = 30.0
+#: Seconds without a message after which the thread ends, and holds the app no longer.
+IDLE = 60.0
 #: Seconds that the process's exit waits for messages on their way.
 STOP_WITHIN = 2.0
 
 
 class PublishingEngine:
     """Publishes from one daemon thread, started by the first nudge, so always after a fork.
+
+    It ends after a minute without one, and another is started by the next.
 
     Never in the request: a broker that accepts a connection and then says nothing holds a
     publisher for half a minute and longer. What cannot be published is dropped, and made up for by
@@ -47,10 +51,12 @@ class PublishingEngine:
         *,
         most_waiting: int = MOST_WAITING,
         after_failure: float = AFTER_FAILURE,
+        idle: float = IDLE,
     ) -> None:
         self._connect = connect
         self._most_waiting = most_waiting
         self._after_failure = after_failure
+        self._idle = idle
         self._starting = forks.LateLock()
         self._publisher: _Publisher | None = None
         self.awake: bool = False
@@ -61,27 +67,37 @@ class PublishingEngine:
         """Look whether there is something to publish with, and say so where there is not."""
         self.awake = True
         try:
-            self._connect()
+            self.connect()
         except ConfigurationError as e:
             log.error("Nothing is published by this process. %s", e)
 
+    def connect(self) -> Publish:
+        """Return what publishes.
+
+        :raises ConfigurationError: the app has nothing to publish with.
+        """
+        return self._connect()
+
     def nudge(self, entry_id: int | None = None, /) -> None:
         """An entry is due: have it published."""
-        publisher = self._publisher or self._start()
-        if publisher is not None:
-            publisher.put(entry_id)
+        if not self._put(entry_id):
+            with self._starting.here:
+                if not self._put(entry_id):  # nobody has started one meanwhile
+                    self._start(entry_id)
 
-    def _start(self) -> _Publisher | None:
-        with self._starting.here:
-            if self._publisher is None:
-                publisher = _Publisher(self._connect, self._most_waiting, self._after_failure)
-                try:
-                    publisher.start()
-                except RuntimeError as e:  # no more threads here, or the interpreter is ending
-                    log.error("No thread can be started, so this process publishes nothing: %s", e)
-                    return None
-                self._publisher = publisher
-            return self._publisher
+    def _put(self, message: int | None) -> bool:
+        publisher = self._publisher
+        return publisher is not None and publisher.put(message)
+
+    def _start(self, message: int | None) -> None:
+        publisher = _Publisher(self._connect, self._most_waiting, self._after_failure, self._idle)
+        publisher.put(message)
+        try:
+            publisher.start()
+        except RuntimeError as e:  # no more threads here, or the interpreter is ending
+            log.error("No thread can be started, so this process publishes nothing: %s", e)
+        else:
+            self._publisher = publisher
 
     def stop(self) -> None:
         """Wait up to 2 seconds for messages on their way; what is left is found by the sweep."""
@@ -101,9 +117,13 @@ class PublishingEngine:
 class _Publisher:
     """The thread of one process, and what waits for it."""
 
-    def __init__(self, connect: Callable[[], Publish], room: int, rest: float) -> None:
+    def __init__(self, connect: Callable[[], Publish], room: int, rest: float, idle: float) -> None:
         self._connect = connect
         self._rest = rest
+        self._idle = idle
+        # Whoever puts and the thread both count what is dropped, and decide on its end.
+        self._changing = threading.Lock()
+        self._ended = False
         self._messages: queue.Queue[int | _End | None] = queue.Queue(room)
         self._rests_until = 0.0
         self._dropped = 0
@@ -116,10 +136,16 @@ class _Publisher:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, message: int | None) -> None:
-        if time.monotonic() < self._rests_until:
-            self._dropped += 1
-            return
+    def put(self, message: int | None) -> bool:
+        """Have it published, or dropped; ``False``: the thread has ended, for want of messages."""
+        with self._changing:
+            if time.monotonic() < self._rests_until:
+                self._dropped += 1
+            elif not self._ended:
+                self._put(message)
+            return not self._ended
+
+    def _put(self, message: int | None) -> None:
         try:
             self._messages.put_nowait(message)
         except queue.Full:
@@ -142,11 +168,25 @@ class _Publisher:
             )
 
     def _run(self) -> None:
-        while not isinstance(message := self._messages.get(), _End):
+        while not isinstance(message := self._next(), _End):
             try:
                 self._publish(message)
             except BaseException as e:  # noqa: BLE001 - any client's; this thread must live on
                 self._fail(e)
+
+    def _next(self) -> int | _End | None:
+        while True:
+            try:
+                return self._messages.get(timeout=self._idle)
+            except queue.Empty:
+                if self._ends():
+                    return _END
+
+    def _ends(self) -> bool:
+        with self._changing:
+            # What was dropped is to be made up for by the next message, so it stays for that.
+            self._ended = self._messages.empty() and not self._dropped
+            return self._ended
 
     def _publish(self, message: int | None) -> None:
         dropped = self._dropped
@@ -155,13 +195,15 @@ class _Publisher:
         self._send(None if dropped else message)
         self._failing = False
         if dropped:
-            self._dropped -= dropped
+            with self._changing:
+                self._dropped -= dropped
             log.warning("Publishing goes on; %s dropped messages are made up for.", dropped)
 
     def _fail(self, error: BaseException) -> None:
         self._send = None
-        self._rests_until = time.monotonic() + self._rest
-        self._dropped += 1 + self._clear()
+        with self._changing:
+            self._rests_until = time.monotonic() + self._rest
+            self._dropped += 1 + self._clear()
         again, self._failing = self._failing, True
         log.log(
             logging.INFO if again else logging.ERROR,

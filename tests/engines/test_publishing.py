@@ -43,6 +43,10 @@ class Broker:
         return self.taken.get(timeout=PATIENCE)
 
 
+def publishers() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if each.name == "partnerstack-publisher"}
+
+
 @pytest.fixture
 def broker() -> Broker:
     return Broker()
@@ -185,6 +189,27 @@ def test_stopping_does_not_wait_for_a_silent_broker(
     engine.nudge(2)
     engine.stop()
     assert broker.taken.empty()
+
+
+def test_an_idle_thread_ends(make: Make, broker: Broker) -> None:
+    """It is gone soon after its last message; the next one starts another, which publishes it."""
+    others, engine = publishers(), make(idle=0.001)
+    for number in range(5):
+        engine.nudge(number)
+        assert broker.next() == number
+        for thread in publishers() - others:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def test_no_message_is_lost_as_a_thread_ends(make: Make, broker: Broker) -> None:
+    """However the end of one and the next message fall together, each is published once."""
+    engine = make(idle=0.0001)
+    taken = []
+    for number in range(500):
+        engine.nudge(number)
+        taken.append(broker.next())
+    assert taken == list(range(500))
 
 
 def test_a_forked_child_publishes_by_a_thread_of_its_own(make: Make, broker: Broker) -> None:

@@ -128,9 +128,9 @@ def test_check_counts_the_workers(app: Flask, queue: Queue) -> None:
         ("error", "PARTNERSTACK_ENGINE is \"rq\". No RQ worker serves 'default'.")
     ]
     worker = Worker([queue], connection=queue.connection)
-    worker.register_birth()
+    worker.register_birth()  # type: ignore[no-untyped-call]  # RQ's
     assert findings() == [("ok", "Deliveries are made by RQ; 1 worker of 'default' known.")]
-    worker.register_death()
+    worker.register_death()  # type: ignore[no-untyped-call]  # RQ's
 
 
 def test_the_queue_of_flask_rq_is_found(app: Flask, queue: Queue) -> None:
