@@ -71,7 +71,7 @@ def pretend_to_be(monkeypatch: pytest.MonkeyPatch, worker: int, *, master: int) 
     monkeypatch.setitem(sys.modules, "uwsgi", process)
 
 
-@pytest.mark.parametrize("master", [0, os.getpid()])
+@pytest.mark.parametrize("master", [0, os.getpid()], ids=["no master", "the master"])
 def test_no_thread_is_started_before_uwsgi_forks(
     monkeypatch: pytest.MonkeyPatch, master: int
 ) -> None:

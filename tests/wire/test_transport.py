@@ -24,6 +24,7 @@ from flask_partnerstack.errors import NotSent
 from flask_partnerstack.errors import Unclear
 from flask_partnerstack.wire import HTTPTransport
 from flask_partnerstack.wire import Request
+from flask_partnerstack.wire import exchange
 from flask_partnerstack.wire import transport as transport_module
 from flask_partnerstack.wire.transport import LARGEST_BODY
 from tests.wire.peer import OK
@@ -465,7 +466,7 @@ def test_connection_that_rested(
     listen: Listen, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that rested too long is not trusted: a gateway may have forgotten it."""
-    monkeypatch.setattr(transport_module, "LONGEST_REST", 0.0)
+    monkeypatch.setattr(exchange, "LONGEST_REST", 0.0)
     peer = listen()
     for _ in range(2):
         transport.send(post(peer.url), within=WITHIN)
