@@ -45,7 +45,18 @@ def join_metadata(db: Any) -> None:
 def _engine_of(app: Flask, db: Any) -> Engine:
     with context_of(app):
         engine: Engine = db.engine
-        return engine
+    schema = getattr(getattr(db, "metadata", None), "schema", None)
+    return engine if schema is None else _looking_at(schema, engine)
+
+
+def _looking_at(schema: str, engine: Engine) -> Engine:
+    """Return the engine with our tables in the schema that the metadata gave them.
+
+    Where the engine has another one put in that one's place, they were made there.
+    """
+    places = engine.get_execution_options().get("schema_translate_map") or {}
+    ours = {**places, None: places.get(schema, schema)}
+    return engine.execution_options(schema_translate_map=ours)
 
 
 def _open_connection_of(app: Flask, db: Any) -> Any:

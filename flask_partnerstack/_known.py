@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -30,7 +31,7 @@ log: Final = logging.getLogger("flask_partnerstack")
 
 
 class FromRequest:
-    """The default of ``referral``: whoever sent this request is who is converted."""
+    """The default of ``xid`` and ``referral``: whoever sent this request is who is converted."""
 
     def __repr__(self) -> str:
         return "FROM_REQUEST"
@@ -50,18 +51,23 @@ class Known(NamedTuple):
     facts: Mapping[str, Any]
 
 
-def known_of(state: State, xid: object, referral: Referral | FromRequest | None) -> Known | None:
+def known_of(
+    state: State,
+    xid: str | FromRequest | None,
+    referral: Referral | FromRequest | None,
+) -> Known | None:
     """Return what is known of the customer; ``None``: there is no click to report.
 
-    With ``xid`` or ``referral`` nothing is taken from the request, which is somebody else's then.
+    With ``xid`` or ``referral``, be it ``None``, nothing is taken from the request, which is
+    somebody else's then.
 
     :raises InvalidConversion: naming the argument that nothing can be known by.
     """
-    if xid is not None:
+    if xid is not None and not isinstance(xid, FromRequest):
         return _known_of_xid(xid, referral)
-    if isinstance(referral, FromRequest):
-        return _known_of_visitor(state)
-    return None if referral is None else _known_of_stored(state, referral)
+    if not isinstance(referral, FromRequest):
+        return None if referral is None else _known_of_stored(state, referral)
+    return None if xid is None else _known_of_visitor(state)
 
 
 def _known_of_xid(xid: object, referral: Referral | FromRequest | None) -> Known:
@@ -88,15 +94,29 @@ def _known_of_stored(state: State, referral: object) -> Known | None:
             "wrote, Referral.loads(text) makes one.",
         )
     check_clicked_at(referral.clicked_at)  # also of one that cannot be converted anyhow
-    if _may_earn(state, referral):
+    objection = _objection_to(state, referral)
+    if referral.xid is not None and objection is None:
         return Known(check_xid(referral.xid), referral, _said_by(referral))
     if referral.xid is not None:
         log.warning(
-            "Nothing is reported for the click %s: it is older than ATTRIBUTION_WINDOW. "
-            "Record a conversion when the customer signs up, or give xid= to report it all the "
-            "same.",
+            "Nothing is reported for the click %s: %s, or give xid= to report it all the same.",
             referral.xid,
+            objection,
         )
+    return None
+
+
+#: How far the clock of whoever stored a click may be ahead before its time counts as invented.
+STORED_SKEW = timedelta(days=1)
+
+
+def _objection_to(state: State, stored: Referral) -> str | None:
+    """Return what keeps a stored click from earning, and what to do about it."""
+    now = state.clock()
+    if stored.expired(now, state.attribution.window):
+        return "it is older than ATTRIBUTION_WINDOW. Record a conversion when the customer signs up"
+    if stored.clicked_at is not None and stored.clicked_at - now > STORED_SKEW:
+        return "its clicked_at is in the future, so that it would never expire. Store when it was"
     return None
 
 

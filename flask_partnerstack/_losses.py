@@ -71,8 +71,10 @@ def key_of(customer: Customer) -> str:
 
 
 def say_left_out(customer: Customer, complaint: str) -> None:
-    """Say that a conversion is recorded without a field of it."""
+    """Say that a conversion is recorded without a field of it; of nobody's conversion, nothing."""
     key, xid = key_of(customer), click_of(customer)
+    if xid is None:
+        return
     log.error(
         "A field of a conversion is left out: customer %s, xid %s: %s",
         masked(key),
@@ -89,7 +91,9 @@ def click_of(customer: Customer) -> str | None:
     """
     if customer.get("xid") is not None:
         return valid_xid(customer["xid"])
-    referral = customer.get("referral", current_visit().referral)
+    # An xid that is None says that the click is not this request's.
+    not_said = None if "xid" in customer else current_visit().referral
+    referral = customer.get("referral", not_said)
     return referral.xid if isinstance(referral, Referral) else None
 
 

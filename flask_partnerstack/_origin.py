@@ -1,4 +1,4 @@
-"""``comes_from_here``: whether a page of this very site has sent the current request."""
+"""Whose page has sent the current request: one of this very origin, or another site's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,24 @@ def comes_from_here() -> bool | None:
     # An older browser's; and only https, and http to this machine, has the other.
     origin = request.headers.get("Origin")
     return None if origin is None else _is_this_host(origin)
+
+
+def is_linked_from_elsewhere() -> bool:
+    """Say whether the page that the current request comes from is for sure another site's.
+
+    By the ``Referer``, and without the list of public suffixes: hosts that have their last two
+    labels in common count as one site, so that two of ``co.uk`` do, too.
+    """
+    try:
+        told = urlsplit(request.headers.get("Referer", "")).hostname
+        here = urlsplit(f"//{request.host}").hostname
+    except ValueError:
+        return False
+    return bool(told and here) and _site_of(told) != _site_of(here)
+
+
+def _site_of(host: str | None) -> list[str]:
+    return (host or "").lower().split(".")[-2:]
 
 
 def _is_this_host(origin: str) -> bool:

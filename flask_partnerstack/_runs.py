@@ -23,6 +23,7 @@ from flask import Response
 from flask import current_app
 from flask import request
 from werkzeug.exceptions import HTTPException
+from werkzeug.urls import iri_to_uri
 
 from ._lenient import record_leniently
 from ._losses import Customer
@@ -235,5 +236,12 @@ def looks_like_success(response: Response) -> bool:
 def _leads_elsewhere(response: Response) -> bool:
     if response.status_code not in (301, 302, 303, 307, 308) or not response.location:
         return False
-    target = urlsplit(urljoin(request.url, response.location))
-    return unquote(target.path) != request.script_root + request.path
+    target = urljoin(request.url, response.location)
+    if _host_of(target) != _host_of(request.host_url):
+        return True
+    return unquote(urlsplit(target).path or "/") != request.script_root + request.path
+
+
+def _host_of(url: str) -> str:
+    """Return the host, by which a form is the same one over https, at another port, or at www."""
+    return (urlsplit(iri_to_uri(url)).hostname or "").removeprefix("www.")

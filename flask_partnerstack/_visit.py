@@ -6,6 +6,8 @@ Not only on ``g``, because requests under one outer app context share that.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from typing import Final
@@ -26,6 +28,7 @@ from .referral import THEIR_PREFIXES
 from .referral import Clicks
 from .referral import Memory
 from .referral import Referral
+from .referral import carries_two
 from .referral import read_query
 from .referral import read_redirector_cookies
 from .referral import read_script_cookies
@@ -49,11 +52,13 @@ class Visit(NamedTuple):
 
     :param memory: what our cookie is to remember, when the click is new to us.
     :param follower: who waits for the response.
+    :param page: the raw query string of the page that is visited, where the request has another.
     """
 
     referral: Referral
     memory: Memory | None = None
     follower: Follower | None = None
+    page: str | None = None
 
 
 #: The visit of everybody whom nobody referred.
@@ -94,6 +99,27 @@ def this_request() -> Request:
     return here
 
 
+@contextmanager
+def asked_by(page: str) -> Iterator[None]:
+    """Let the current request have this raw query string for a while, ``request.args`` and all."""
+    here = this_request()
+    environ, said = here.environ, vars(here)
+    before = {name: said.pop(name) for name in _OF_QUERY if name in said}
+    sent = environ.get("QUERY_STRING", "")
+    environ["QUERY_STRING"], here.query_string = page, page.encode("latin-1")
+    try:
+        yield
+    finally:
+        environ["QUERY_STRING"] = sent
+        for name in _OF_QUERY:
+            said.pop(name, None)
+        said.update(before)
+
+
+#: What a request says of its query, and remembers when it was asked.
+_OF_QUERY = ("query_string", "args", "values", "full_path", "url")
+
+
 def follow(follower: Follower) -> None:
     """Let ``follower`` see the current request's finished response; the last one wins."""
     state = get_state()
@@ -108,8 +134,21 @@ def _decide(state: State, environ: Environ) -> Visit:
         return NOBODY
     now = state.clock()
     clicks = _clicks(settings, environ, now)
+    if clicks.url and carries_two(environ["QUERY_STRING"], settings.xid_params):
+        _tell_of_two(state, environ)
     referral, memory = state.attribution.decide(clicks, now)
     return Visit(referral, memory) if referral or memory is not None else NOBODY
+
+
+def _tell_of_two(state: State, environ: Environ) -> None:
+    if state.once.first("two clicks in a URL"):
+        log.warning(
+            "A landing URL at %r carries two different clicks. The one that stands under a second "
+            "name counts, else the last. Somebody's link leads to an address that was copied from "
+            "a landing page: take %s and the like out of its destination.",
+            environ.get("PATH_INFO", ""),
+            " and ".join(state.settings.xid_params),
+        )
 
 
 def _clicks(settings: Settings, environ: Environ, now: datetime) -> Clicks:

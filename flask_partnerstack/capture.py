@@ -15,6 +15,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.local import LocalProxy
 
 from . import signals
+from ._origin import is_linked_from_elsewhere
 from ._state import EXTENSION
 from ._state import State
 from ._state import get_state
@@ -23,6 +24,7 @@ from ._visit import NOBODY
 from ._visit import Environ
 from ._visit import Follower
 from ._visit import Visit
+from ._visit import asked_by
 from ._visit import current_visit
 from ._visit import look
 from .referral import EMPTY
@@ -178,16 +180,28 @@ def _let_follow(follower: Follower, response: Response) -> None:
 
 def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> None:
     memory = visit.memory
-    if memory is not None and not (_is_visit(environ) and state.hooks.may_keep(memory.referral)):
+    if memory is not None and not (_is_visit(environ) and _may_keep(state, memory, visit.page)):
         memory = None
     headers = {name.lower(): value for name, value in response.headers}
     if memory is not None or (visit.referral and _is_page(headers)):
         _forbid_sharing(response, headers)
-    if memory is not None:
+    if memory is not None and not _is_set(state.settings.cookie_name, response):
         _set_cookie(state, environ, memory, response)
         # One of our cookie's is no capture: another click lost to it.
         if visit.referral and visit.referral.source != "cookie":
             signals.send(signals.referral_captured, this_app(), referral=visit.referral)
+
+
+def _may_keep(state: State, memory: Memory, page: str | None) -> bool:
+    if page is None:
+        return state.hooks.may_keep(memory.referral)
+    with asked_by(page):  # a hook that looks at the landing URL is not got round by a script
+        return state.hooks.may_keep(memory.referral)
+
+
+def _is_set(name: str, response: Response) -> bool:
+    """Say whether the app sets or deletes the cookie: a withdrawal of consent, which stands."""
+    return any(line.startswith(f"{name}=") for line in response.headers.getlist("Set-Cookie"))
 
 
 def _is_page(headers: Mapping[str, str]) -> bool:
@@ -197,21 +211,53 @@ def _is_page(headers: Mapping[str, str]) -> bool:
 def _is_visit(environ: Environ) -> bool:
     """Say whether somebody is here: no ``HEAD``, no page ahead of time, no image or script.
 
-    A script of ours may call for a page; another site's may not, or it could give its visitors
-    clicks that they never made.
+    A page ahead of time is one all the same where the browser takes its cookie with the visit.
+    """
+    return (
+        environ.get("REQUEST_METHOD") not in LOOKING
+        and _shows_a_page(environ)
+        and (not _is_ahead_of_time(environ) or _waits_for_the_visit(environ))
+    )
 
-    https://fetch.spec.whatwg.org/#sec-purpose-header, https://www.w3.org/TR/fetch-metadata/
+
+def _shows_a_page(environ: Environ) -> bool:
+    """Say whether what is asked for is a page, not a part of one.
+
+    A script of ours may call for it, and a page of ours frame it; another site's may not, or it
+    could give its visitors clicks that they never made. https://www.w3.org/TR/fetch-metadata/
     """
     told = environ.get
-    purpose = " ".join(told(name, "") for name in _PURPOSES).lower()
-    fetched = told("HTTP_SEC_FETCH_DEST", "")
+    fetched, site = told("HTTP_SEC_FETCH_DEST", ""), told("HTTP_SEC_FETCH_SITE")
+    if fetched == "empty":
+        # A service worker that fetches the page somebody opens: no script can call it navigation.
+        return site != "cross-site" or told("HTTP_SEC_FETCH_MODE") == "navigate"
+    if fetched == "iframe":
+        # One of the same origin shares its cookies with the page, which had the click before.
+        return site == "same-site"
+    return fetched in ("document", "")
+
+
+def _is_ahead_of_time(environ: Environ) -> bool:
+    # https://fetch.spec.whatwg.org/#sec-purpose-header
+    purpose = " ".join(environ.get(name, "") for name in _PURPOSES).lower()
+    return any(word in purpose for word in AHEAD_OF_TIME)
+
+
+def _waits_for_the_visit(environ: Environ) -> bool:
+    """Say whether the browser takes the answer's cookies when its page is shown, and only then.
+
+    Chromium asks for another site's page apart from its cookies, and takes over what came when
+    somebody follows the link; it does not ask again. A page of its own site it asks for with
+    them, and would keep at once a click that nobody may ever make. Sec-Fetch-Site says "none" of
+    both. https://wicg.github.io/nav-speculation/prefetch.html
+    """
+    told = environ.get
     return (
-        told("REQUEST_METHOD") not in LOOKING
-        and not any(word in purpose for word in AHEAD_OF_TIME)
-        and (
-            fetched in ("document", "")
-            or (fetched == "empty" and told("HTTP_SEC_FETCH_SITE") != "cross-site")
-        )
+        told("HTTP_SEC_PURPOSE", "").startswith("prefetch")
+        and told("HTTP_SEC_FETCH_MODE") == "navigate"
+        and told("HTTP_SEC_FETCH_DEST") == "document"
+        and told("HTTP_SEC_FETCH_SITE") in ("none", "cross-site")
+        and is_linked_from_elsewhere()
     )
 
 

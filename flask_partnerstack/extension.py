@@ -121,7 +121,9 @@ class PartnerStack:
         nothing is kept, and a conversion is skipped until it is recorded again. For ``"report"``
         look at ``referral.source``: where it is ``"stored"``, this request is not the customer's.
 
-        :raises RuntimeError: there is such a function already.
+        A factory may register it each time: the one of the same name takes the earlier one's place.
+
+        :raises RuntimeError: there is another such function already.
         """
         self._hooks.add_consent(hook)
         return hook
@@ -131,6 +133,7 @@ class PartnerStack:
 
         It gets the :class:`Conversion` and returns the reason, or ``None`` to let it pass. What
         it vetoes is in the ledger as ``skipped``. There may be several: the first reason counts.
+        An e-mail address in a reason is masked, because the reason stays when data is pruned.
         """
         self._hooks.add_skip_if(hook)
         return hook

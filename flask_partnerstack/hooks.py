@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from .conversion import Conversion
 from .conversion import spelled_out
+from .masking import without_addresses
 from .referral import Referral
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -37,21 +38,29 @@ class Hooks:
         self._skip_if: list[SkipIf] = []
 
     def add_consent(self, hook: Consent) -> None:
-        """Ask ``hook`` from now on.
+        """Ask ``hook`` from now on, in the place of one that an earlier call of a factory made.
 
-        :raises RuntimeError: there is one already; which of two would count?
+        :raises RuntimeError: there is another one already; which of two would count?
         """
         _check(hook, "consent")
-        if self._consent is not None:
+        if self._consent is not None and _origin(self._consent) != _origin(hook):
             raise RuntimeError(
-                f"consent: {_name(self._consent)} is registered already. Ask both questions in it."
+                f"consent: {_name(self._consent)} is registered already. Ask both questions in it. "
+                "In a factory that is called more than once, register one of the same name each "
+                "time, or one outside of it."
             )
         self._consent = hook
 
     def add_skip_if(self, hook: SkipIf) -> None:
-        """Ask ``hook``, too, from now on."""
+        """Ask ``hook``, too, from now on; once, however often a factory registers it."""
         _check(hook, "skip_if")
-        self._skip_if.append(hook)
+        if not any(_is_copy(hook, known) for known in self._skip_if):
+            self._skip_if.append(hook)
+
+    @property
+    def asks_for_consent(self) -> bool:
+        """Whether somebody is asked before a click is kept."""
+        return self._consent is not None
 
     def may_keep(self, referral: Referral) -> bool:
         """Say whether the click may be kept in the visitor's browser. Never raises."""
@@ -88,7 +97,7 @@ def _refusal(consent: Consent, purpose: Purpose, referral: Referral) -> str | No
 
 def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
     try:
-        answer = skip_if(conversion)
+        answer: object = skip_if(conversion)
     except Exception:
         # What is skipped is in the ledger and can be requeued; what is sent cannot be taken back.
         log.exception(
@@ -97,18 +106,57 @@ def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
             _name(skip_if),
         )
         return f"the skip_if hook {_name(skip_if)} raised"
+    if inspect.iscoroutine(answer):
+        answer.close()  # nobody awaits it
+        log.error(
+            "The skip_if hook %s returned a coroutine; the conversion is skipped. Expected a "
+            "reason, True, False or None. Once it is mended: flask partnerstack requeue.",
+            _name(skip_if),
+        )
+        return f"the skip_if hook {_name(skip_if)} returned a coroutine"
     if not answer:
         return None
     # A veto counts whatever its words: what the database refused of them would have it forgotten.
-    return spelled_out(answer)[:LONGEST_REASON] if isinstance(answer, str) else _name(skip_if)
+    return _worded(answer) if isinstance(answer, str) else _name(skip_if)
 
 
-def _check(hook: object, registrar: str) -> None:
-    if not callable(hook) or inspect.iscoroutinefunction(hook):
+def _worded(reason: str) -> str:
+    """Return a hook's own words as the ledger keeps them, which no pruning takes out."""
+    return without_addresses(spelled_out(reason))[:LONGEST_REASON]
+
+
+def _check(hook: Callable[..., Any], registrar: str) -> None:
+    if not callable(hook) or _is_async(hook):
         raise TypeError(
             f"{registrar}: expected a plain function, got {hook!r}. It is asked while a response "
             "is finished; what has to be awaited, await in the view and keep on g."
         )
+
+
+def _is_async(hook: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__)
+
+
+def _origin(hook: Consent) -> object:
+    """Return what is the same of each function that one piece of code makes; of others, itself."""
+    code = getattr(hook, "__code__", None)
+    if code is None:
+        return hook
+    names = (getattr(hook, "__module__", None), getattr(hook, "__qualname__", None))
+    return (*names, code) if code.co_name == "<lambda>" else names
+
+
+def _is_copy(hook: SkipIf, known: SkipIf) -> bool:
+    """Say whether a hook decides as a known one does, made by the same code from nothing else.
+
+    What closes over a value may be another rule each time: for another domain, say.
+    """
+    if not (inspect.isfunction(hook) and inspect.isfunction(known)):
+        return hook == known
+    made_of = [
+        (f.__code__, id(f.__globals__), f.__defaults__, f.__kwdefaults__) for f in (hook, known)
+    ]
+    return hook is known or (made_of[0] == made_of[1] and hook.__closure__ is None)
 
 
 def _name(hook: Callable[..., Any]) -> str:

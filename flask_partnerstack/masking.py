@@ -39,8 +39,9 @@ def log_extra(customer_key: str, xid: str | None, entry_id: int | None = None) -
 
 def without_addresses(text: str) -> str:
     """Return somebody else's words as logs may show them: each e-mail address masked."""
-    return _ADDRESS.sub(lambda found: masked(found[0].replace("%40", "@")), text)
+    return _ADDRESS.sub(lambda found: masked(_AT.sub("@", found[0])), text)
 
 
-# As people and addresses of pages write them.
-_ADDRESS = re.compile(r"[\w.+%-]+(?:@|%40)[\w.-]+", re.ASCII | re.IGNORECASE)
+# As people, addresses of pages, JSON and HTML write them.
+_AT = re.compile(r"@|%(?:25)*40|\\+u0040|\\+x40|&#0*64;|&#x0*40;|&commat;", re.IGNORECASE)
+_ADDRESS = re.compile(rf"[\w.+%-]+(?:{_AT.pattern})[\w.-]+", re.IGNORECASE)

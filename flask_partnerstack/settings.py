@@ -98,7 +98,10 @@ class Settings:
     )
     cookie_path: str = _key("/", values.cookie_path, "The cookie's path.")
     cookie_samesite: Literal["Lax", "Strict", "None"] = _key(
-        "Lax", values.choice("Lax", "Strict", "None"), "The cookie's SameSite attribute."
+        "Lax",
+        values.choice("Lax", "Strict", "None"),
+        "The cookie's SameSite attribute. A Strict cookie stays away from a partner's link: with "
+        'it ATTRIBUTION="first" does as "last" does, and an old landing URL is a new click.',
     )
     cookie_secure: bool | None = _key(
         None,
@@ -190,6 +193,11 @@ class Settings:
         if self.cookie_secure is not None:
             return self.cookie_secure
         return by_https or self._needs_secure() is not None
+
+    @property
+    def takes_each_click_for_the_first(self) -> bool:
+        """Whether the first click cannot stand: no landing page sees a Strict cookie."""
+        return self.attribution == "first" and self.cookie_samesite == "Strict"
 
     def _check_together(self) -> None:
         if self.public_key is None and self.secret_key is not None:

@@ -62,8 +62,8 @@ def track_signup(
 
     :param customer: asked after the view, for ``track_conversion``'s arguments as a mapping, all
         but ``session``, or ``None`` for nobody. Only after a POST, PUT or PATCH that was answered
-        with 201 or a redirect to another path: 200 is a form with errors, and a redirect to itself
-        is one too.
+        with 201 or a redirect to another path or host: 200 is a form with errors, and a redirect
+        to itself is one too.
     :param success: replaces that rule; gets the finished response.
     :raises TypeError: ``customer`` or ``success`` cannot be asked.
     """

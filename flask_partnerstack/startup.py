@@ -100,6 +100,7 @@ def tell(state: State) -> None:
     _tell_of_engine(state)
     if not _is_looked_at():  # check says it, and above each answer of the others it would be noise
         _tell_what_is_missing(state)
+        _tell_of_cookie(state)
 
 
 def _tell_of_engine(state: State) -> None:
@@ -129,6 +130,15 @@ def _tell_what_is_missing(state: State) -> None:
     if state.settings.token is None:
         log.warning(
             "PARTNERSTACK_TOKEN is not set: conversions are recorded and parked until it is."
+        )
+
+
+def _tell_of_cookie(state: State) -> None:
+    if state.settings.takes_each_click_for_the_first:
+        log.warning(
+            'PARTNERSTACK_COOKIE_SAMESITE is "Strict" and PARTNERSTACK_ATTRIBUTION is "first": '
+            "browsers leave a Strict cookie behind when they follow another site's link, so each "
+            'click looks like the first and the last one counts. Set COOKIE_SAMESITE to "Lax".'
         )
 
 

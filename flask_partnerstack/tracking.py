@@ -58,7 +58,7 @@ def track_conversion(
     external_type: str | None = None,
     sub_ids: Iterable[str] | None = None,
     meta: Mapping[str, Any] | None = None,
-    xid: str | None = None,
+    xid: str | FromRequest | None = FROM_REQUEST,
     referral: Referral | FromRequest | None = FROM_REQUEST,
     session: Joinable | None = None,
 ) -> Entry | None:
@@ -76,8 +76,9 @@ def track_conversion(
     :param user_agent: the customer's; default: the request's.
     :param sub_ids: default: the referral's.
     :param meta: custom fields, by their ``api_name`` at PartnerStack.
-    :param xid: the click, when you have stored it. Nothing is taken from this request then,
-        because an admin's or a webhook's request is somebody else's.
+    :param xid: the click, when you have stored it; ``None``, of a column that is empty, for none.
+        Nothing is taken from this request then, because an admin's or a webhook's request is
+        somebody else's.
     :param referral: the referral, when you have stored it, likewise; ``None`` for none.
     :param session: a SQLAlchemy ``Session``, ``scoped_session`` or ``Connection`` of the ledger's
         database: the conversion is written in its transaction, so that your signup and it are

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from dataclasses import asdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,17 @@ def test_sub_id_of_4_kib(client: FlaskClient) -> None:
 def test_html_escaped_link(client: FlaskClient) -> None:
     """A link that was escaped once too often still says who referred."""
     assert xid_of(client.get("/", query_string=f"utm_term=x&amp;ps_xid={XID}")) == XID
+
+
+def test_two_clicks_in_a_url_are_told_once(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The link's own counts, and a WARNING says of the other where it stands."""
+    for xid in ("new1", "new2"):
+        assert xid_of(client.get("/", query_string=f"ps_xid=old1&ps_xid={xid}")) == xid
+
+    (said,) = (r for r in caplog.records if "two different clicks" in r.getMessage())
+    assert (said.levelname, "'/'" in said.getMessage()) == ("WARNING", True)
 
 
 def test_app_chooses_the_parameters(make_site: Callable[..., Flask]) -> None:
@@ -460,7 +473,11 @@ def test_hook_that_answers_before_ours(tmp_path: Path, query: str, xid: str | No
         {"Sec-Fetch-Dest": "image"},
         {"Sec-Fetch-Dest": "script"},
         {"Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
     ],
 )
 def test_what_is_no_visit_keeps_nothing(client: FlaskClient, headers: dict[str, str]) -> None:
@@ -491,6 +508,8 @@ def test_looking_keeps_nothing(site: Flask, method: str) -> None:
         {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Dest": "empty"},
         {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "same-site"},
         {"Purpose": "x"},
     ],
 )
@@ -498,6 +517,90 @@ def test_pages_and_calls_keep(client: FlaskClient, headers: dict[str, str]) -> N
     """A page, and a script's call for one, keep the click."""
     assert len(kept(client.get("/", query_string=LANDING, headers=headers))) == 1
     assert len(kept(client.post("/page", query_string="ps_xid=abcd", headers=headers))) == 1
+
+
+#: What Chromium says when a page of another site has a link of its own loaded ahead of time.
+AHEAD = {
+    "Sec-Purpose": "prefetch",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Site": "none",
+    "Referer": "https://blog.example/",
+}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Sec-Purpose": "prefetch;prerender"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_page_ahead_of_time_for_another_site_keeps(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    """The browser takes the click with the visit, and never asks for the page again."""
+    response = client.get(
+        "/", query_string=LANDING, headers=AHEAD | headers, base_url="https://acme.com"
+    )
+    assert remembered(response)["x"] == [XID]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Referer": "https://acme.com/hub"},
+        {"Referer": "https://WWW.ACME.COM/"},
+        {"Referer": "http://[/"},
+        {"Referer": ""},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Dest": "empty"},
+        {"Sec-Purpose": "", "Purpose": "prefetch"},
+        {"Sec-Purpose": "", "X-Purpose": "preview"},
+    ],
+)
+def test_page_ahead_of_time_within_a_site_keeps_nothing(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    """Nor does one of which it is not sure: its cookie would be there before a visit."""
+    response = client.get(
+        "/", query_string=LANDING, headers=AHEAD | headers, base_url="https://app.acme.com"
+    )
+    assert kept(response) == []
+
+
+@pytest.mark.parametrize("name", [OURS, "__Host-ref"])
+@pytest.mark.parametrize("value", ["", "the app's own"])
+def test_cookie_that_the_app_sets_or_deletes_is_left(
+    make_site: Callable[..., Flask], name: str, value: str
+) -> None:
+    """A visitor who withdraws consent brings no new click into the browser by doing so."""
+    told: list[object] = []
+    site = make_site(COOKIE_NAME=name)
+
+    @site.post("/withdraw")
+    def withdraw() -> Response:
+        response = Response()
+        response.set_cookie(name, value, max_age=None if value else 0)
+        response.set_cookie("consent", "no")
+        return response
+
+    with signals.referral_captured.connected_to(lambda *_, **facts: told.append(facts)):
+        response = site.test_client().post("/withdraw", query_string=LANDING)
+    set_by = [line.partition("=")[0] for line in response.headers.getlist("Set-Cookie")]
+    assert (set_by, told) == ([name, "consent"], [])
+    assert response.headers["Cache-Control"] == "private"
+
+
+def test_another_cookie_of_the_apps_is_in_nobodys_way(site: Flask) -> None:
+    """One whose name only begins as ours does is none of ours."""
+
+    @site.get("/other")
+    def other() -> Response:
+        response = Response()
+        response.set_cookie(f"{OURS}_seen", "1")
+        return response
+
+    assert len(kept(site.test_client().get("/other", query_string=LANDING))) == 2
 
 
 def test_cookie_is_bounded(client: FlaskClient) -> None:
@@ -1095,3 +1198,12 @@ def test_our_cookie_needs_no_quotes(client: FlaskClient) -> None:
 
     assert '"' not in line
     assert "&s=a%2C%20%22b%22%3B" in line.split(";")[0]
+
+
+def test_the_value_itself_is_behind_the_proxy(make_site: Callable[..., Flask]) -> None:
+    """What looks at a value's type takes it out first, as docs/capturing.md says."""
+    with make_site().test_request_context("/", query_string=LANDING):
+        behind: Any = current_referral
+        referral = behind._get_current_object()
+        assert pickle.loads(pickle.dumps(referral)) == referral
+        assert asdict(replace(referral, source="stored"))["xid"] == XID

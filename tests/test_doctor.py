@@ -257,6 +257,19 @@ def test_the_cookie_domain_against_the_host(
     assert [words in finding.what for finding in found] == ([True] if words else [])  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("attribution", ["first", "last"])
+@pytest.mark.parametrize("samesite", ["Strict", "Lax"])
+def test_a_cookie_that_no_landing_page_sees(
+    make_app: MakeApp, attribution: str, samesite: str
+) -> None:
+    """A Strict cookie makes "last" of "first", which is not what was asked for."""
+    found = wrong(make_app(ATTRIBUTION=attribution, COOKIE_SAMESITE=samesite))
+    if attribution == "first" and samesite == "Strict":
+        assert the(found, "PARTNERSTACK_COOKIE_SAMESITE").level == "warning"
+    else:
+        assert not any("PARTNERSTACK_COOKIE_SAMESITE" in finding.what for finding in found)
+
+
 def test_a_proxy_that_is_known(app: Flask) -> None:
     """ProxyFix is found under other middleware."""
     assert "No ProxyFix" in the(examine(app), "ProxyFix").what

@@ -290,6 +290,18 @@ def test_no_token_is_said_at_the_start(make_app: MakeApp, caplog: pytest.LogCapt
     assert "PARTNERSTACK_TOKEN is not set" in caplog.text
 
 
+@pytest.mark.parametrize("attribution", ["first", "last"])
+@pytest.mark.parametrize("samesite", ["Strict", "Lax"])
+def test_first_click_that_no_landing_page_sees_is_warned_of(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, attribution: str, samesite: str
+) -> None:
+    """A Strict cookie stays away from a partner's link, so each click is taken for the first."""
+    make_app(ATTRIBUTION=attribution, COOKIE_SAMESITE=samesite)
+    said = [r for r in caplog.records if "PARTNERSTACK_COOKIE_SAMESITE" in r.getMessage()]
+    hit = attribution == "first" and samesite == "Strict"
+    assert [record.levelname for record in said] == ["WARNING"] * hit
+
+
 def test_switched_off_is_said_once(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
     """ENABLED=False is said at the start and asks for no folder."""
     app = make_app(ENABLED=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask import current_app
 from flask import request
 from flask.testing import FlaskClient
 from werkzeug.http import parse_cookie
@@ -329,6 +330,30 @@ def test_a_veto_counts_whatever_its_words(
     assert client.post("/signup").json == {"status": "skipped", "reason": reason}
 
 
+def test_a_vetos_words_keep_no_address(partnerstack: PartnerStack, client: FlaskClient) -> None:
+    """The reason stays when the customer's data is pruned, so that it has no address in it."""
+    partnerstack.skip_if(lambda conversion: f"staff: {conversion.email}")
+    client.get("/", query_string=LANDING)
+
+    assert client.post("/signup").json == {"status": "skipped", "reason": "staff: a***@b.example"}
+
+
+def test_veto_that_has_to_be_awaited(
+    partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A plain function may give a coroutine, which would skip everybody in silence: an ERROR."""
+
+    async def ask(_: Conversion) -> None:
+        return None
+
+    partnerstack.skip_if(lambda conversion: ask(conversion))  # type: ignore[type-var]
+    client.get("/", query_string=LANDING)
+    answer = client.post("/signup")
+    assert (answer.json or {})["reason"] == "the skip_if hook <lambda> returned a coroutine"
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert "<lambda> returned a coroutine; the conversion is skipped" in line
+
+
 def test_veto_that_raises(
     partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -375,14 +400,64 @@ def test_second_consent_is_refused(partnerstack: PartnerStack) -> None:
         partnerstack.consent(lambda *_: True)
 
 
+def test_a_factory_may_register_its_hooks_each_time(
+    partnerstack: PartnerStack, app: Flask, client: FlaskClient
+) -> None:
+    """What the same code registers again takes the place of what it had made before."""
+    asked: list[str] = []
+    app.extensions["asked"] = asked.append
+
+    def create_app() -> None:
+        @partnerstack.consent
+        def consent(purpose: str, referral: Referral) -> bool:
+            return bool(current_app.extensions["asked"](purpose) or True)
+
+        @partnerstack.skip_if
+        def staff(conversion: Conversion) -> str | None:
+            return current_app.extensions["asked"]("staff")  # type: ignore[no-any-return]
+
+        partnerstack.skip_if(lambda _: current_app.extensions["asked"]("lambda"))
+
+    create_app()
+    create_app()
+    client.get("/", query_string=LANDING)
+    client.post("/signup")
+    assert asked == ["keep", "report", "staff", "lambda"]
+
+
+def test_rules_of_one_piece_of_code_are_all_asked(
+    partnerstack: PartnerStack, client: FlaskClient
+) -> None:
+    """Each is another rule, by a value of its own, and none takes another's place."""
+
+    def refuse(domain: str) -> None:
+        partnerstack.skip_if(lambda c: domain if (c.email or "").endswith(domain) else None)
+
+    for domain in ("@acme.com", "@b.example"):
+        refuse(domain)
+    client.get("/", query_string=LANDING)
+    assert (client.post("/signup").json or {})["status"] == "skipped"
+
+
+def test_two_lambdas_of_consent_are_two(partnerstack: PartnerStack) -> None:
+    """They have one name, and are two answers all the same."""
+    partnerstack.consent(lambda *_: True)
+    with pytest.raises(RuntimeError, match="factory"):
+        partnerstack.consent(lambda *_: False)
+
+
 def test_what_has_to_be_awaited_is_refused(partnerstack: PartnerStack) -> None:
     """A coroutine would count as yes without ever being asked."""
 
     async def ask(*_: object) -> bool:
         return True
 
+    class Asked:
+        async def __call__(self, *_: object) -> bool:
+            return True
+
     for register in (partnerstack.consent, partnerstack.skip_if):
-        for hook in (ask, "ask"):
+        for hook in (ask, Asked(), "ask"):
             with pytest.raises(TypeError, match="expected a plain function"):
                 register(hook)  # type: ignore[type-var]
 

@@ -81,7 +81,7 @@ def test_what_is_below_flask_is_all_that_is_below_it() -> None:
     ("contract", "at_home"),
     [
         ("sql-at-home", {"ledger", "_db"}),
-        ("network-at-home", {"wire.transport", "sandbox"}),
+        ("network-at-home", {"wire.exchange", "wire.transport", "sandbox"}),
     ],
 )
 def test_every_module_keeps_a_contract_or_is_named(contract: str, at_home: set[str]) -> None:

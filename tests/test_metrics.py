@@ -155,34 +155,33 @@ def test_the_package_does_not_need_it() -> None:
     assert ran.stdout == "False\n"
 
 
-SERVED = """
+BY_ONE_REGISTRY = """
 from flask import Flask
 from prometheus_client import CollectorRegistry
 from prometheus_client import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from flask_partnerstack import PartnerStack
 from flask_partnerstack.metrics import register_metrics
-app = Flask("site", instance_path={instance!r})
+app = Flask("site", instance_path={folder!r})
 app.config.update(PARTNERSTACK_TOKEN="t0ken", PARTNERSTACK_ENGINE="none")
 PartnerStack(app)
 registry = CollectorRegistry()
 MultiProcessCollector(registry)
-collector = register_metrics(app, CollectorRegistry() if {beside} else registry)
-if {beside}:
-    registry.register(collector)
+register_metrics(app, registry)
 app.add_url_rule("/", view_func=lambda: "", endpoint="home")
 app.test_client().get("/?{landing}")
 print(generate_latest(registry).decode())
 """
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_several_processes_are_told_of_together(tmp_path: Path, beside: bool) -> None:
-    """Beside their collector or registered with it: a capture once, and what the ledger has."""
+@pytest.mark.parametrize("documented", [True, False])
+def test_several_processes_are_told_of_together(tmp_path: Path, documented: bool) -> None:
+    """As the documents show it, or with the processes' own registry: a capture is told once."""
     (files := tmp_path / "metrics").mkdir()
-    site = SERVED.format(instance=str(tmp_path), landing=LANDING, beside=beside)
+    by_one = BY_ONE_REGISTRY.format(folder=str(tmp_path), landing=LANDING)
+    told = ["-m", "tests.metrics_site", str(tmp_path)] if documented else ["-c", by_one]
     served = subprocess.run(
-        [sys.executable, "-c", site],
+        [sys.executable, *told],
         env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(files)},
         capture_output=True,
         text=True,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -55,6 +58,21 @@ def test_nothing_is_pruned_without_retention(app: Flask, clock: Clock) -> None:
     clock.now += timedelta(days=9000)
     get_state(app).dispatcher.run_pass()
     assert email_of(app, "acme") == "Jo@acme.com"
+
+
+def test_deliveries_forget_what_a_reader_kept(app: Flask, clock: Clock) -> None:
+    """Whatever was erased while somebody read is seen to, by whoever delivers, within an hour."""
+    record(app, "acme")
+    ledger, file = get_state(app).ledger, Path(app.instance_path) / "partnerstack.db"
+    get_state(app).dispatcher.run_pass()
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM partnerstack_entry").fetchall()
+        ledger.erase("acme")
+    clock.now += timedelta(hours=1)
+    get_state(app).dispatcher.run_pass()
+    kept = [path for path in file.parent.iterdir() if b"Jo@acme.com" in path.read_bytes()]
+    assert kept == []
 
 
 def test_pruning_is_bounded(

@@ -246,6 +246,30 @@ def test_customer_is_asked_when_it_looks_like_success(
     assert keys(app) == (["acme"] if credited else [])
 
 
+@pytest.mark.parametrize(
+    ("asked", "answer", "credited"),
+    [
+        ("https://www.acme.com/", "https://app.acme.com/", True),
+        ("https://acme.com/", "//app.acme.com", True),
+        ("http://acme.com/", "https://acme.com/", False),
+        ("http://acme.com/", "https://acme.com", False),
+        ("http://acme.com/", "https://ACME.com:8443/?error=taken", False),
+        ("https://acme.com/", "https://www.acme.com/", False),
+        ("https://www.acme.com/", "https://acme.com/", False),
+        ("https://b\u00fccher.example/", "https://xn--bcher-kva.example/", False),
+        ("https://acme.com/", "https://acme.com/welcome", True),
+    ],
+)
+def test_the_same_path_of_another_host_is_elsewhere(
+    app: Flask, asked: str, answer: str, credited: bool
+) -> None:
+    """A signup on the site may lead into the app, whose front page has the same path."""
+    view = track_signup(customer=lambda: {"customer_key": "acme"})(lambda: redirect(answer))
+    app.add_url_rule("/", "signup", view, methods=["POST"])
+    app.test_client().post(f"/?ps_xid={XID}", base_url=asked)
+    assert keys(app) == (["acme"] if credited else [])
+
+
 def test_taken_and_back_to_the_form_credits_nobody(app: Flask, client: FlaskClient) -> None:
     """A flashed error and a redirect to the form itself is no signup."""
     app.secret_key = "s"
@@ -519,6 +543,21 @@ def test_a_bad_optional_field_is_left_out(
     assert vars(said)["partnerstack_xid"] == XID
 
 
+def test_a_field_is_not_spoken_of_for_whom_nobody_referred(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is recorded of them, so that nothing is left out, and the log does not name them."""
+
+    @track_signup
+    def signup() -> str:
+        set_customer("jane", name="J" * 300)
+        return "ok"
+
+    route(app, signup)
+    assert app.test_client().post("/signup").text == "ok"
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("click", [{"xid": "Stored1234"}, {"referral": Referral("Stored1234")}])
 def test_a_field_that_is_left_out_is_said_of_its_own_click(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, click: dict[str, Any]
@@ -641,6 +680,26 @@ def test_a_stored_click_that_set_customer_is_given_counts(app: Flask, client: Fl
     route(app, signup)
     client.post("/signup")
     assert get_state(app).ledger.get("acme").xid == "Stored1234"
+
+
+@pytest.mark.parametrize("click", ["xid", "referral"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_customer_without_a_click_is_nobodys(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, click: str, asked: bool
+) -> None:
+    """``None``, of an empty column, says that this visitor's click is not the customer's."""
+    customer: Any = {"customer_key": "acme", click: None}
+    track = track_signup(customer=lambda: customer) if asked else track_signup
+
+    @track
+    def signup() -> ResponseReturnValue:
+        if not asked:
+            set_customer(**customer)
+        return "created", 201
+
+    route(app, signup)
+    client.post("/signup")
+    assert (keys(app), caplog.messages) == ([], [])
 
 
 def test_a_partner_key_beside_a_customer_is_left_out(

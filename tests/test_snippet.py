@@ -194,6 +194,12 @@ def test_capture_script_knows_path_and_names(app: Flask, make_app: MakeApp) -> N
     assert options(page) == {"path": "/shop/click", "names": ["cid"]}
 
 
+def test_capture_script_knows_that_there_is_consent_to_ask_for(tmp_path: Path) -> None:
+    """It stores nothing of its own before; the option is there only where a hook is."""
+    app = consenting(tmp_path, lambda *_: True)
+    assert options(rendered(app, "{{ partnerstack_capture() }}"))["consent"] is True
+
+
 def test_without_an_endpoint_there_is_no_script(make_app: MakeApp) -> None:
     """CAPTURE_PATH=None leaves out both."""
     app = make_app(CAPTURE_PATH=None)
@@ -249,17 +255,26 @@ def test_click_in_the_body_is_kept(app: Flask, body: str) -> None:
 
 @pytest.mark.parametrize("body", ["", "?", "?utm_source=x", "?ps_xid=%3Cscript%3E", "\xff\x00"])
 def test_body_without_a_click_keeps_nothing(app: Flask, body: str) -> None:
-    """Whatever a page posts, it is a click or it is nothing."""
+    """Whatever a page posts, it is a click or it is nothing, and no success."""
     response = post(app, body)
-    assert (response.status_code, kept(response)) == (204, None)
+    assert (response.status_code, kept(response)) == (400, None)
+    assert response.text.startswith("No click is in the body")
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_cookies_count_without_a_body(app: Flask) -> None:
+    """A call that brings no click keeps the one that PartnerStackJS saw, as each request does."""
+    client = app.test_client()
+    client.set_cookie("ps_xid", "script1")
+    assert (kept(client.post(CLICK, headers=SAME)) or "").startswith("v=1&x=script1")
 
 
 def test_click_that_is_known_is_no_news(app: Flask) -> None:
     """A page that the server saw itself costs a call, and changes nothing."""
     client = app.test_client()
     client.get("/", query_string=LANDING)
-    assert kept(client.post(CLICK, data=LANDING, headers=SAME)) is None
+    response = client.post(CLICK, data=LANDING, headers=SAME)
+    assert (response.status_code, kept(response)) == (204, None)
 
 
 def test_cookies_count_beside_the_body(app: Flask) -> None:
@@ -296,8 +311,8 @@ def test_older_browsers_are_known_by_their_origin(app: Flask, origin: str) -> No
 
 def test_long_body_is_refused(app: Flask) -> None:
     """No more is read than a URL can be long."""
-    assert post(app, "x" * LONGEST_QUERY).status_code == 204
-    assert post(app, "x" * (LONGEST_QUERY + 1)).status_code == 413
+    assert post(app, f"{LANDING}&".ljust(LONGEST_QUERY, "x")).status_code == 204
+    assert post(app, f"{LANDING}&".ljust(LONGEST_QUERY + 1, "x")).status_code == 413
 
 
 @pytest.mark.parametrize(
@@ -412,6 +427,51 @@ def test_consent_is_asked_of_it(tmp_path: Path) -> None:
     assert kept(client.post(CLICK, data=LANDING, headers=SAME)) is None
     client.set_cookie("granted", "yes")
     assert kept(client.post(CLICK, data=LANDING, headers=SAME))
+
+
+def consenting(tmp_path: Path, hook: Callable[[str, Referral], bool | None]) -> Flask:
+    partnerstack = PartnerStack()
+    partnerstack.consent(hook)
+    app = Flask("consenting", instance_path=str(tmp_path))
+    app.config["PARTNERSTACK_ENGINE"] = "none"
+    partnerstack.init_app(app)
+    return app
+
+
+def test_ads_click_is_turned_away_by_the_endpoint_too(tmp_path: Path) -> None:
+    """A hook that looks at the landing URL sees the page's, and cannot be got round by a script."""
+    app = consenting(tmp_path, lambda *_: "gclid" not in request.args)
+    assert kept(post(app, f"?{LANDING}&gclid=x")) is None
+    assert kept(post(app))
+
+
+def test_hook_sees_the_pages_query_and_others_the_requests(tmp_path: Path) -> None:
+    """Whatever a request says of its query it says of the page's, while the hook is asked."""
+    seen: list[object] = []
+
+    def look() -> None:
+        sent = request.query_string, request.environ["QUERY_STRING"]
+        seen.append((dict(request.args), dict(request.values), request.full_path[-4:], *sent))
+
+    app = consenting(tmp_path, lambda *_: just(look)() is None)
+    app.before_request(just(look))
+    app.teardown_request(lambda _: look())
+    client = app.test_client()
+    client.post(f"{CLICK}?a=1", data="?ps_xid=abcd&b=2", headers=SAME)
+    own = ({"a": "1"}, {"a": "1"}, "?a=1", b"a=1", "a=1")
+    pages = {"ps_xid": "abcd", "b": "2"}
+    query = "ps_xid=abcd&b=2"
+    assert seen == [own, (pages, pages, "&b=2", query.encode(), query), own]
+
+
+def test_hook_that_raises_leaves_the_request_as_it_was(tmp_path: Path) -> None:
+    """A page's bytes that are no text cost the click and nothing else."""
+    seen: list[str] = []
+    app = consenting(tmp_path, lambda *_: "gclid" not in request.args)
+    app.teardown_request(lambda _: seen.append(request.environ["QUERY_STRING"]))
+    body = f"?{LANDING}&utm_term=caf".encode() + b"\xe9"
+    response = app.test_client().post(CLICK, data=body, headers=SAME)
+    assert (response.status_code, kept(response), seen) == (204, None, [""])
 
 
 # --- links to elsewhere -------------------------------------------------------------------------

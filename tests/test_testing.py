@@ -315,6 +315,16 @@ class TestWithOtherConfiguration:
         sign_up(partnerstack_client)
         partnerstack_rehearsal.assert_converted("acme", xid="Kvx64pph9uhCju")
 
+    def test_a_link_is_read_by_other_parameters(
+        self, partnerstack_client: ReferredClient, partnerstack_rehearsal: Rehearsal
+    ) -> None:
+        """A link's click is in the app's own parameter, with all that the link says beside it."""
+        page = partnerstack_client.arrive("bob", "/?plan=team", sid2="news")
+        assert page.text == "Welcome, friend of bob"
+        assert page.request.args["plan"] == "team"
+        sign_up(partnerstack_client)
+        partnerstack_rehearsal.assert_converted("acme", partner_key="bob", sub_ids=["news"])
+
 
 def test_a_bad_key_of_the_rehearsal_is_named(app: Flask) -> None:
     """A mistake in the rehearsal's configuration is one like any other."""

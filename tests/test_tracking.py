@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,20 @@ def test_an_explicitly_empty_referral_means_none(app: Flask, none: Referral | No
         assert track_conversion("acme", referral=none) is None
 
 
+def test_an_explicitly_empty_xid_means_none(app: Flask) -> None:
+    """A customer whose column is empty came by no click, although the admin did."""
+    with arrive(app):
+        assert track_conversion("acme", xid=None) is None
+    assert sum(get_state(app).ledger.counts().values()) == 0
+
+
+def test_a_stored_referral_beside_an_empty_xid_counts(app: Flask) -> None:
+    """Of two columns the one that is filled says which click it was."""
+    with arrive(app):
+        entry = track_conversion("acme", xid=None, referral=STORED)
+    assert recorded(app, entry)["xid"] == STORED.xid
+
+
 def test_a_stored_referral_too_old_earns_nothing(
     app: Flask, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,6 +154,21 @@ def test_a_stored_referral_too_old_earns_nothing(
     with app.app_context():
         assert track_conversion("acme", referral=stored) is None
     assert "StoredClick123: it is older than ATTRIBUTION_WINDOW" in caplog.text
+
+
+@pytest.mark.parametrize(("ahead", "reported"), [({"hours": 24}, True), ({"hours": 25}, False)])
+def test_a_stored_click_of_the_future_earns_nothing(
+    app: Flask,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    ahead: dict[str, int],
+    reported: bool,
+) -> None:
+    """It would never be too old: a clock may be a day ahead, and no more, or the log says so."""
+    stored = Referral(xid="StoredClick123", clicked_at=clock() + timedelta(**ahead))
+    with app.app_context():
+        assert (track_conversion("acme", referral=stored) is not None) == reported
+    assert ("StoredClick123: its clicked_at is in the future" in caplog.text) != reported
 
 
 @pytest.mark.parametrize("xid", ["StoredClick123", None])

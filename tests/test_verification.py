@@ -42,6 +42,9 @@ CANNOT_TELL: list[Response | DeliveryError] = [
     Response(404, body=b"<html>Not Found</html>"),
     Response(404, body=b'{"error": "no such route"}'),
     Response(200, body=b"<html>a login page</html>"),
+    Response(200, body=b'{"data": {}, "message": "Customer not found", "status": 404}'),
+    Response(200, body=b'{"data": {"items": [], "has_more": false}}'),
+    Response(200, body=b'{"data": {"key": "cus_2", "customer_key": "zen"}}'),
     Response(302, {"Location": "https://elsewhere.example"}),
     Unclear("no answer in time"),
     NotSent("could not connect"),
@@ -438,6 +441,69 @@ def test_an_api_that_is_down_between_two_misses_changes_nothing(
     assert acme(trusted).status is Status.DEAD
 
 
+# --- keys that are taken apart on the way ---------------------------------------------------------
+
+
+def lose(app: Flask, transport: ScriptedTransport, key: str) -> None:
+    """Send one conversion without an answer; whoever looks for it is told that it is not there."""
+    record(app, key)
+    transport.answers = [Unclear("hung up"), *[NO_SUCH_CUSTOMER] * 1000]
+    get_state(app).dispatcher.run_pass()
+
+
+@pytest.mark.parametrize("key", ["acme/42", "acme\\42", "50%", "%2F", "...", "acme//42"])
+def test_a_404_for_a_key_that_may_be_taken_apart_sends_nothing_again(
+    trusted: State,
+    app: Flask,
+    transport: ScriptedTransport,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+) -> None:
+    """A server that decodes %2F before it routes finds nobody, who is there all the same."""
+    lose(app, transport, key)
+    run(trusted, clock, timedelta(days=2), timedelta(minutes=30))
+    entry = trusted.ledger.get(key)
+    assert (entry.status, len(transport.conversions)) == (Status.PENDING, 1)
+    told = {attempt.judged for attempt in trusted.ledger.trail(entry)}
+    assert told == {Judgement.UNCLEAR, Judgement.CANNOT_TELL}
+    assert "no such key was ever found" in caplog.text
+
+
+def test_a_delivered_key_that_may_be_taken_apart_is_not_given_up(
+    trusted: State, app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Nobody dies, and nobody else's 404 is doubted, because slashes lead elsewhere."""
+    record(app, "a/1", "a/2", "a/3", "acme")
+    trusted.dispatcher.run_pass()
+    transport.answers = [NO_SUCH_CUSTOMER] * 1000
+    run(trusted, clock, timedelta(days=3), timedelta(minutes=30))
+    assert trusted.ledger.counts()[Status.DELIVERED] == 3
+    assert acme(trusted).status is Status.DEAD
+
+
+def test_a_find_of_such_a_key_makes_its_404_count(
+    trusted: State, app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Where one key with a slash was found, another that is not there is sent again."""
+    record(app, "acme/1")
+    transport.answers = [Response(200), FOUND]
+    run(trusted, clock, timedelta(minutes=16), timedelta(minutes=1))
+    lose(app, transport, "acme/2")
+    run(trusted, clock, timedelta(minutes=35), timedelta(minutes=5))
+    assert len(transport.conversions) == 3
+
+
+def test_a_find_of_one_kind_of_key_says_nothing_of_another(
+    trusted: State, app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """A slash that gets through is no reason to believe that a per cent sign does."""
+    trusted.ledger.note_found("pk_live", kinds=["slash"])
+    lose(app, transport, "50%/2")
+    run(trusted, clock, timedelta(days=1), timedelta(minutes=30))
+    assert len(transport.conversions) == 1
+
+
 # --- what may have been taken ---------------------------------------------------------------------
 
 
@@ -463,6 +529,8 @@ def test_two_clean_404s_send_again(
     after(trusted, clock, seconds=1)
     assert (looked_up(transport), len(transport.conversions)) == (2, 2)
     assert acme(trusted).status is Status.DELIVERED
+    missing = [Judgement.MISSING, Judgement.MISSING]
+    assert judged(trusted) == [Judgement.UNCLEAR, *missing, Judgement.ACCEPTED]
 
 
 def test_the_second_404_is_half_an_hour_after_the_attempt(

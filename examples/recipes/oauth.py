@@ -5,6 +5,7 @@ from __future__ import annotations
 from authlib.integrations.flask_client import OAuth
 from flask import Blueprint
 from flask import redirect
+from flask import request
 from flask import session
 from flask import url_for
 from flask.typing import ResponseReturnValue
@@ -38,3 +39,9 @@ def come_back() -> ResponseReturnValue:
         track_conversion(person.public_id, email=person.email, referral=referral)
     session["person"] = person.public_id
     return redirect("/welcome")
+
+
+def take_along() -> None:
+    # It also runs for the callback, to which the cookie may not have come.
+    if current_referral and request.endpoint == f"{request.blueprint}.login":
+        session["referral"] = current_referral.dumps()

@@ -32,18 +32,24 @@ class Pruner:
     def look(self, now: datetime) -> None:
         """Prune if it is time. Never raises for the ledger: deliveries are worth more.
 
+        Also what was erased by hand, while somebody read, is seen to be gone.
+
         :param now: the ledger's time.
         """
-        if self._retention is None or not self._is_time(now):
+        if not self._is_time(now):
             return
         self._looked_at = now
         try:
-            if self._ledger.begin_pruning(EVERY):
-                count = self._ledger.prune(self._retention, limit=MOST)
-                if count:
-                    log.info("Removed the personal data of %s settled entries.", count)
+            self._ledger.forget_what_stayed()
+            if self._retention is not None and self._ledger.begin_pruning(EVERY):
+                self._prune(self._retention)
         except PartnerStackError as e:
             log.warning("Nothing was pruned; it is tried again in an hour: %s", e)
+
+    def _prune(self, retention: timedelta) -> None:
+        count = self._ledger.prune(retention, limit=MOST)
+        if count:
+            log.info("Removed the personal data of %s settled entries.", count)
 
     def _is_time(self, now: datetime) -> bool:
         before = self._looked_at

@@ -2,6 +2,8 @@
 
 A wrong "no such customer" would send a conversion twice, so a 404 counts only from a key pair
 that has found a customer of this ledger before: test keys beside a production token find none.
+Of a customer key that others may take apart on the way, as one with a slash, it counts only after
+that pair has found such a key.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ..ledger import Status
 from ..settings import Settings
 from ..wire import Client
 from ..wire import Customer
+from ..wire import pitfalls_of
 from .judging import Judge
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -101,15 +104,18 @@ class Verifier:
                 "Entry %s cannot be looked up: %s.", entry.id, e.reason, extra=entry.log_extra
             )
             return _cannot_tell(e.reason, e.status, e.answer)
-        return found if found is not None else self._doubt()
+        return found if found is not None else self._doubt(claim)
 
-    def _doubt(self) -> Attempt | None:
+    def _doubt(self, claim: Claim) -> Attempt | None:
         if not self._ledger.knows_pair(self._public_key):
             log.error(
                 "PartnerStack's API finds none of our customers with this PUBLIC_KEY: test keys "
                 "beside a production token, or the reverse? Nothing is concluded from it."
             )
             return _cannot_tell("no such customer, but this key pair has never found one", 404)
+        pitfalls = pitfalls_of(claim.entry.customer_key)
+        if not self._ledger.knows_pair(self._public_key, pitfalls):
+            return self._doubt_key(claim)
         if self._ledger.misses() >= MOST_MISSES:
             log.error(
                 "%s look-ups in a row found nobody. No 404 is believed until somebody is found.",
@@ -118,11 +124,21 @@ class Verifier:
             return _cannot_tell(f"no such customer, like {MOST_MISSES} others in a row", 404)
         return None
 
+    def _doubt_key(self, claim: Claim) -> Attempt:
+        log.warning(
+            "Entry %s is not found, but its customer key has a slash, a per cent sign or dots, "
+            "which servers may take apart: no such key was ever found. Nothing is concluded.",
+            claim.entry.id,
+            extra=claim.entry.log_extra,
+        )
+        return _cannot_tell("no such customer, but no key like this one was ever found", 404)
+
     # --- what was found -------------------------------------------------------------------------
 
     def _found(self, claim: Claim, customer: Customer) -> None:
         took = self._ledger.silence(claim)
-        self._ledger.note_found(self._public_key, took=took, late=self._was_late(claim))
+        kinds, late = pitfalls_of(claim.entry.customer_key), self._was_late(claim)
+        self._ledger.note_found(self._public_key, took=took, late=late, kinds=kinds)
         attempt = Attempt(judged=Judgement.FOUND, reason="found by look-up", status=200)
         entry = self._ledger.settle(claim, Status.VERIFIED, attempt, test=customer.test)
         if customer.test:
@@ -135,7 +151,7 @@ class Verifier:
         return any(
             line.judged in (Judgement.MISSING, Judgement.CANNOT_TELL) and line.status == 404
             for line in self._ledger.trail(claim.entry)
-            if sent_at is not None and line.at is not None and line.at >= sent_at
+            if sent_at is not None and line.at is not None and line.at > sent_at
         )
 
     def _warn_of_test(self, claim: Claim) -> None:
@@ -167,6 +183,7 @@ class Verifier:
         missing = claim.missing + 1
         if missing >= CLEAN_MISSES and silent >= needed:
             if not self._judge.is_unclear_too_often(claim):
+                self._ledger.note_missing(claim, _missing())
                 return True
             # For whoever requeues it the count begins anew, but at one: it is looked up first.
             anew = 1 - claim.unclear

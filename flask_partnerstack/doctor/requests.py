@@ -17,6 +17,8 @@ PROXY_FIX = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
 def look_at_requests(app: Flask, state: State) -> Iterator[Finding]:
     """Say whether browsers will take our cookie, and whose address is reported."""
     yield _cookie_domain(state.settings.cookie_domain, _server_name(app))
+    if state.settings.takes_each_click_for_the_first:
+        yield _strict_cookie()
     yield _proxy(app)
 
 
@@ -46,6 +48,16 @@ def _cookie_domain(domain: str | None, host: str | None) -> Finding:
         )
     where = f"{host} is in it" if host else "a host that is not in it is said in the log, once"
     return Finding("ok", f"The click's cookie is shared under {bare}; {where}.")
+
+
+def _strict_cookie() -> Finding:
+    return Finding(
+        "warning",
+        'PARTNERSTACK_COOKIE_SAMESITE is "Strict", and PARTNERSTACK_ATTRIBUTION is "first".',
+        "Browsers leave a Strict cookie behind when they follow another site's link, so a landing "
+        "page sees no earlier click: each looks like the first, and the last one counts.",
+        'Set PARTNERSTACK_COOKIE_SAMESITE to "Lax".',
+    )
 
 
 def _is_address(text: str) -> bool:

@@ -21,6 +21,7 @@ from .entry import Entry
 from .entry import Status
 from .entry import check_transition
 from .entry import digest_of
+from .facts import erase_fact
 from .facts import hold_facts
 from .facts import read_fact
 from .facts import write_fact
@@ -30,6 +31,7 @@ from .tables import Moment
 from .tables import entries
 
 _PRUNED_AT = "pruned_at"
+_OLD_PAGES = "old_pages"
 _NOT_SENT = "Nothing is sent from here: requeue there."
 _ERASED_HERE = "The customer is erased here only. Expected: erase there as well."
 _NEVER_HERE = "The customer is not in here. Expected: erase there."
@@ -114,7 +116,7 @@ class Amending(Clocked):
             hold_facts(conn)
             moved = read_where_moved(conn)
             erased = self._erased_in(conn, customer_key, moved)
-        self._database.forget_old_pages()
+        self._forget_old_pages()
         if moved is not None:
             raise LedgerMoved(self._database.location, moved, _ERASED_HERE)
         return erased
@@ -156,8 +158,29 @@ class Amending(Clocked):
         with self._database.write() as conn:
             self._database.overwrite_what_is_deleted(conn)
             count = privacy.prune(conn, found, before)
-        self._database.forget_old_pages()
+        self._forget_old_pages()
         return count
+
+    def _forget_old_pages(self) -> None:
+        if not self._database.forget_old_pages():
+            with self._database.write() as conn:
+                write_fact(conn, _OLD_PAGES, self.now_in(conn).isoformat())
+
+    def forget_what_stayed(self) -> bool:
+        """Try again what a reader kept from being forgotten; say whether nothing of it stays.
+
+        What was erased or pruned is in SQLite's log until that is emptied, and whoever reads just
+        then is in the way. Asked now and then, by whichever process delivers.
+        """
+        with self._database.read() as conn:
+            stayed = read_fact(conn, _OLD_PAGES) is not None
+        if not stayed:
+            return True
+        if not self._database.forget_old_pages():
+            return False
+        with self._database.write() as conn:
+            erase_fact(conn, _OLD_PAGES)
+        return True
 
     def prunable(self, older_than: timedelta) -> int:
         """Return how many entries :meth:`prune` would find."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy import Engine
+from sqlalchemy import Pool
 from sqlalchemy import StaticPool
 from sqlalchemy.exc import DBAPIError
 
@@ -16,10 +19,13 @@ from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
+from .beside import beside
+from .connecting import ISOLATION
 from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
 from .facts import make_hold
+from .home import home_of
 from .trouble import INIT_DB
 from .trouble import told
 
@@ -36,6 +42,8 @@ IN_ITS_OWN_WAY = (
 class AppDatabase:
     """The app's own database. No event and no PRAGMA is set on its engine, dialect or pool.
 
+    What is not written in the caller's transaction goes over a pool of our own: ``beside``.
+
     Who passes ``session=`` is heard by SQLAlchemy's classes, for the whole process: ``joined``.
 
     :param get_engine: returns the app's engine; called at the first use, because the app may
@@ -50,10 +58,17 @@ class AppDatabase:
         self._get_engine = get_engine
         self._get_open = get_open
         self._app_engine: Engine | None = None
-        self._suited: Engine | None = None
+        self._own: Engine | None = None
+        self._beside: Callable[[], Pool | None] = lambda: None
+        self._level: str | None = None
         self._prepared = False
         self._checked = False
+        self._home: str | None = None
+        self._process = os.getpid()
         self._preparing = forks.LateLock()
+        self._opening = forks.LateLock()
+        self._abandoned: list[Engine | None] = []
+        forks.watch(self)
 
     @property
     def location(self) -> str:
@@ -88,15 +103,19 @@ class AppDatabase:
         ours = self._engine
         return conn.engine.pool is ours.pool or same_database(conn.engine.url, ours.url)
 
-    def check(self, conn: Connection) -> None:
+    def check(self, conn: Connection) -> str | None:
         """Make sure, once, that the tables are there, over somebody else's connection.
+
+        Return the schema that they are in, where its statements have to name one.
 
         :raises LedgerUnavailable: naming the commands that make them.
         """
         if not self._checked:
             with told(self.location, tables_by=TABLES_BY):
-                schema.check(conn)
+                self._home = home_of(self._engine)
+                schema.check(conn, self._home)
             self._checked = True
+        return self._home
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -127,23 +146,37 @@ class AppDatabase:
         """
         with self._speaking():
             self._refuse_own_way()
-            with self._engine.connect() as conn:
+            with self._ours.connect() as conn:
                 yield conn.execution_options(isolation_level="AUTOCOMMIT")
 
     def migrate(self) -> int:
         """Make or migrate the tables; return the version that was there before."""
-        with told(self.location), self._connect() as conn, conn.begin():
+        with forks.gate.passed(), told(self.location), self._connect() as conn, conn.begin():
             self._take_write_lock(conn)
             return schema.migrate(conn)
 
     def overwrite_what_is_deleted(self, _conn: Connection) -> None:
         """Do nothing: how the app's database keeps deleted data is the app's choice."""
 
-    def forget_old_pages(self) -> None:
-        """Do nothing, for the same reason."""
+    def forget_old_pages(self) -> bool:
+        """Do nothing, for the same reason: there is nothing for us to try again."""
+        return True
 
     def close(self) -> None:
-        """Do nothing: the engine is the app's."""
+        """Close every idle connection of our own; the engine is the app's."""
+        if self._own is not None and self._own is not self._engine:
+            with forks.gate.passed():
+                self._own.pool.dispose()
+
+    def before_fork(self) -> None:
+        """Close idle connections: a child would share them with us."""
+        self.close()
+
+    def after_fork_in_child(self) -> None:
+        """Forget connections that were in use, without closing them: they are the parent's."""
+        self._abandoned.append(self._own)
+        self._own = None
+        self._process = os.getpid()
 
     @property
     def _engine(self) -> Engine:
@@ -155,9 +188,27 @@ class AppDatabase:
             self._app_engine = engine
         return self._app_engine
 
+    @property
+    def _ours(self) -> Engine:
+        """The app's engine over a pool of our own, for as long as the app's pool is this one."""
+        if os.getpid() != self._process:  # uWSGI forks without a word to the interpreter
+            self.after_fork_in_child()
+        own, theirs = self._own, self._engine.pool
+        if own is not None and self._beside() is theirs:
+            return own
+        return self._open(theirs)
+
+    def _open(self, theirs: Pool) -> Engine:
+        with self._opening.here:
+            if self._own is None or self._beside() is not theirs:
+                own = beside(self._engine)
+                self._level = _level_over(own)
+                self._own, self._beside = own, weakref.ref(theirs)
+            return self._own
+
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        with told(self.location, tables_by=TABLES_BY):
+        with forks.gate.passed(), told(self.location, tables_by=TABLES_BY):
             if not self._prepared:
                 self._prepare()
             yield
@@ -174,11 +225,11 @@ class AppDatabase:
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
         self._refuse_own_way()
-        if self._suited is None:
-            self._suited = _suited(self._engine)
-        with self._suited.connect() as conn:
+        with self._ours.connect() as conn:
             if not is_alive(conn):
                 conn.invalidate()  # it connects anew by itself
+            if self._level is not None:
+                conn.execution_options(isolation_level=self._level)
             yield conn
 
     def _refuse_own_way(self) -> None:
@@ -215,7 +266,7 @@ class AppDatabase:
 
 @contextmanager
 def _bounded(conn: Connection) -> Iterator[None]:
-    """Bound how long a statement waits for a row that somebody else holds, for our block only."""
+    """Bound how long a statement waits for what somebody else holds, for our block only."""
     bound, unbound = _BOUNDS.get(conn.dialect.name, ("", ""))
     if bound:
         conn.exec_driver_sql(bound)
@@ -235,11 +286,13 @@ def _take_back(conn: Connection, unbound: str) -> None:
         raise
 
 
-_WAIT = "SESSION innodb_lock_wait_timeout"
+# For a row, and for a table that a dump or an ALTER holds.
+_ROW, _TABLE = "@@SESSION.innodb_lock_wait_timeout", "@@SESSION.lock_wait_timeout"
+_KEPT = f"@partnerstack_row = {_ROW}, @partnerstack_table = {_TABLE}"
 # The first is one statement: it finds out every value before it sets any.
 _MYSQL_BOUND = (
-    f"SET @partnerstack_wait = @@SESSION.innodb_lock_wait_timeout, {_WAIT} = 2",
-    f"SET {_WAIT} = @partnerstack_wait",
+    f"SET {_KEPT}, {_ROW} = 2, {_TABLE} = 2",
+    f"SET {_ROW} = @partnerstack_row, {_TABLE} = @partnerstack_table",
 )
 #: What bounds a wait, and what takes it back where the transaction's end does not.
 _BOUNDS = {
@@ -249,11 +302,29 @@ _BOUNDS = {
 }
 
 
-def _suited(engine: Engine) -> Engine:
-    """Return the app's engine as the ledger needs it: in transactions, and not too strict."""
-    if engine.dialect.name == "sqlite":
-        return engine
+_AS_GOOD = {
+    "postgresql": ("READ COMMITTED",),
+    "mysql": ("REPEATABLE READ", "READ COMMITTED"),
+    "mariadb": ("REPEATABLE READ", "READ COMMITTED"),
+}
+
+
+def _level_over(engine: Engine) -> str | None:
+    """Return the isolation level that the ledger has to set: in transactions, and not too strict.
+
+    ``None`` where what the app has is as good: to set one costs MySQL four round trips each time.
+    """
+    kind = engine.dialect.name
+    if kind not in _AS_GOOD:
+        return None
     with engine.connect() as conn:
-        level = conn.get_isolation_level()
-    fits = ("READ COMMITTED",) if engine.dialect.name == "postgresql" else ("REPEATABLE READ",)
-    return engine if level in fits else engine.execution_options(isolation_level="READ COMMITTED")
+        is_good = _is_in_transactions(conn) and conn.get_isolation_level() in _AS_GOOD[kind]
+    return None if is_good else ISOLATION[kind]
+
+
+def _is_in_transactions(conn: Connection) -> bool:
+    """Say whether the driver begins any: the server's word for the level is the same if not."""
+    driver: Any = conn.connection.dbapi_connection
+    # A method of MySQL's drivers, an attribute of the others.
+    asked = getattr(driver, "get_autocommit", lambda: getattr(driver, "autocommit", False))
+    return not asked()

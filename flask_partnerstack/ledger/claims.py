@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import Integer
 from sqlalchemy import Row
+from sqlalchemy import Table
 from sqlalchemy import Update
 from sqlalchemy import bindparam
 from sqlalchemy import literal
@@ -309,9 +310,10 @@ def write_attempt(conn: Connection, entry_id: int, attempt: Attempt, now: dateti
     conn.execute(_TRIED, {"whose": entry_id, "now": now, **terms.trying(attempt)})
 
 
-def fetch(conn: Connection, entry_id: int) -> Entry:
+def fetch(conn: Connection, entry_id: int, table: Table = entries) -> Entry:
     """Return one entry by its id, which is known to be there."""
-    return entry_of(conn.execute(_ONE, {"entry_id": entry_id}).one())
+    one = _ONE if table is entries else select(table).where(table.c.id == bindparam("entry_id"))
+    return entry_of(conn.execute(one, {"entry_id": entry_id}).one())
 
 
 def read_trail(conn: Connection, entry_id: int) -> list[Attempt]:

@@ -23,10 +23,13 @@ from sqlalchemy import create_engine
 from sqlalchemy import event
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError
+from .waiting import bound_answers
+from .waiting import connect_arguments
 
 LEDGER_URL = "PARTNERSTACK_LEDGER_URL"
 
@@ -40,6 +43,15 @@ BUSY_PAUSE = 0.002
 #: Connections that a process keeps, and how many more it opens for a moment.
 KEPT_CONNECTIONS = 8
 MORE_CONNECTIONS = 24
+
+#: How far our transactions are kept apart, whatever is the server's default. At a stricter level
+#: PostgreSQL refuses what we let wait by locks of our own, and MySQL locks whatever is only read. A
+#: laxer one cannot be written there where the binary log holds statements.
+ISOLATION = {
+    "postgresql": "READ COMMITTED",
+    "mysql": "REPEATABLE READ",
+    "mariadb": "REPEATABLE READ",
+}
 
 #: What SQLAlchemy calls the ledger's engines in its log.
 _LOGGED_AS = "partnerstack"
@@ -98,15 +110,16 @@ def make_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
     elif engine.dialect.name in _BOUND_LOCK_WAIT:
         event.listen(engine, "connect", _bound_lock_wait(engine.dialect.name))
+    bound_answers(engine)
     return engine
 
 
-#: Bounds how long a statement waits for a row that somebody else holds: for ever on PostgreSQL,
-#: 50 seconds on MySQL and MariaDB unless told. A signup must not.
+#: Bounds how long a statement waits for a row, or a table, that somebody else holds: for ever on
+#: PostgreSQL, 50 seconds and a day or a year on MySQL and MariaDB unless told. A signup must not.
 _BOUND_LOCK_WAIT = {
     "postgresql": "SET lock_timeout = 2500",
-    "mysql": "SET innodb_lock_wait_timeout = 2",
-    "mariadb": "SET innodb_lock_wait_timeout = 2",
+    "mysql": "SET innodb_lock_wait_timeout = 2, lock_wait_timeout = 2",
+    "mariadb": "SET innodb_lock_wait_timeout = 2, lock_wait_timeout = 2",
 }
 
 
@@ -117,12 +130,6 @@ def _bound_lock_wait(dialect: str) -> Callable[[Any, object], None]:
         connection.commit()
 
     return bound
-
-
-def _connect_options(url: URL) -> dict[str, Any]:
-    """Return how long a connection may take to come about, unless the URL says it."""
-    known = url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
-    return {"connect_timeout": 3} if known and "connect_timeout" not in url.query else {}
 
 
 def _options(url: URL) -> dict[str, Any]:
@@ -136,11 +143,17 @@ def _options(url: URL) -> dict[str, Any]:
         "pool_use_lifo": True,
     }
     if url.get_backend_name() != "sqlite":
-        return {**options, "connect_args": _connect_options(url)}
+        return {**options, **_server_options(url)}
     if in_memory(url):
         # One connection, taken in turns: a second would be a second, empty ledger.
         options.update(pool_size=1, max_overflow=0)
     return {**options, "connect_args": {"timeout": 0.0, "check_same_thread": False}}
+
+
+def _server_options(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {"connect_args": connect_arguments(url)}
+    level = ISOLATION.get(url.get_backend_name())  # a driver of your own keeps what it has
+    return options if level is None else {**options, "isolation_level": level}
 
 
 def in_memory(url: URL) -> bool:
@@ -167,7 +180,7 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
     """
     with engine.connect() as conn:
         _ask_first(engine, conn)
-        with conn.begin():
+        with _taking_writes(engine, conn), conn.begin():
             if engine.dialect.name == "sqlite":
                 _begin_sqlite(conn, reading=reading)
             yield conn
@@ -181,6 +194,28 @@ def _ask_first(engine: Engine, conn: Connection) -> None:
     if not is_alive(conn):
         conn.invalidate()  # it connects anew by itself
         engine.dispose()  # and not with one of the others, which ended with it
+
+
+@contextmanager
+def _taking_writes(engine: Engine, conn: Connection) -> Iterator[None]:
+    """Keep no connection whose server takes no writes: made in a failover, it would stay so."""
+    try:
+        yield
+    except DBAPIError as e:
+        if _is_read_only(e.orig):
+            conn.invalidate()
+            engine.dispose()  # the others are as old
+        raise
+
+
+def _is_read_only(error: BaseException | None) -> bool:
+    # psycopg's and psycopg2's names for it; MySQL's drivers have a number first.
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state == "25006" or bool(error and error.args and error.args[0] in _READ_ONLY)
+
+
+#: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
+_READ_ONLY = (1290, 1792, 1836)
 
 
 def is_alive(conn: Connection) -> bool:
@@ -236,8 +271,11 @@ def same_database(one: URL, other: URL) -> bool:
 
 
 def _address(url: URL) -> tuple[object, ...]:
-    host = "127.0.0.1" if url.host in (None, "localhost") else url.host
-    return (host, url.port or _PORTS.get(url.get_backend_name()), url.database or url.username)
+    host = url.query.get("host", url.host)  # drivers take it, and these, in the query as well
+    port = url.query.get("port", url.port or _PORTS.get(url.get_backend_name()))
+    by_name = [url.query.get(name) for name in ("unix_socket", "service")]
+    here = "127.0.0.1" if host in (None, "localhost") else host
+    return (here, str(port), *by_name, url.database or url.username)
 
 
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}

@@ -6,6 +6,8 @@ import logging
 import os
 import weakref
 from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import closing
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from .connecting import transaction
 from .facts import make_hold
 from .guard import Condition
 from .guard import Guard
+from .home import home_of
 from .trouble import told
 
 log: Final = logging.getLogger("flask_partnerstack")
@@ -49,6 +52,7 @@ class Database:
         self._engine = make_engine(url)
         self._prepared = False
         self._checked = False
+        self._home: str | None = None
         self._process = os.getpid()
         self._preparing = forks.LateLock()
         self._writing = forks.LateLock()
@@ -67,15 +71,19 @@ class Database:
             self._held.add(pool)  # to compare two URLs takes as long as to insert a row
         return True
 
-    def check(self, conn: Connection) -> None:
+    def check(self, conn: Connection) -> str | None:
         """Make sure, once, that the tables are there, over somebody else's connection.
+
+        Return the schema that they are in, where its statements have to name one.
 
         :raises LedgerUnavailable: naming the command that makes them.
         """
         if not self._checked:
             with told(self.location):
-                schema.check(conn)
+                self._home = home_of(self._engine)
+                schema.check(conn, self._home)
             self._checked = True
+        return self._home
 
     @property
     def is_shared_connection(self) -> bool:
@@ -136,11 +144,16 @@ class Database:
         if self.is_sqlite:
             conn.exec_driver_sql("PRAGMA secure_delete=ON")
 
-    def forget_old_pages(self) -> None:
-        """Empty SQLite's write-ahead log, which keeps what was there before, if nobody reads it."""
-        if self.is_sqlite:
-            with self._speaking(), self._engine.connect() as conn:
-                _autocommit(conn, "PRAGMA wal_checkpoint(TRUNCATE)")
+    def forget_old_pages(self) -> bool:
+        """Empty SQLite's write-ahead log, which keeps what was there before, if nobody reads it.
+
+        https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+        """
+        if not self.is_sqlite:
+            return True
+        with self._speaking(), self._engine.connect() as conn:
+            is_busy, *_ = _autocommit(conn, "PRAGMA wal_checkpoint(TRUNCATE)")
+        return not is_busy
 
     def close(self) -> None:
         """Close every idle connection; the next use opens a new one."""
@@ -286,7 +299,9 @@ def _guard_for(url: URL) -> Guard | None:
     return Guard(Path(url.database or ""))
 
 
-def _autocommit(conn: Connection, pragma: str) -> None:
+def _autocommit(conn: Connection, pragma: str) -> Sequence[Any]:
     # Past SQLAlchemy, which would begin a transaction, in which nothing can be checkpointed.
     driver: Any = conn.connection.driver_connection
-    driver.execute(pragma).close()
+    with closing(driver.execute(pragma)) as cursor:
+        answer: Sequence[Any] = cursor.fetchone()
+    return answer

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy import Insert
+from sqlalchemy import Select
+from sqlalchemy import Table
 from sqlalchemy import bindparam
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
@@ -20,13 +24,17 @@ _INSERT_OR_NOT: Mapping[str, Insert] = {
     "mysql": _INSERT.prefix_with("IGNORE"),
     "mariadb": _INSERT.prefix_with("IGNORE"),
 }
-_FACT = select(facts.c.value).where(facts.c.name == bindparam("name"))
 
 
-def read_fact(conn: Connection, name: str) -> str | None:
+def read_fact(conn: Connection, name: str, table: Table = facts) -> str | None:
     """Return a fact, or ``None`` when it was never written or is gone."""
-    value: str | None = conn.scalar(_FACT, {"name": name})
+    value: str | None = conn.scalar(_fact_in(table), {"name": name})
     return value
+
+
+@cache  # building a statement costs SQLAlchemy more than running it
+def _fact_in(table: Table) -> Select[Any]:
+    return select(table.c.value).where(table.c.name == bindparam("name"))
 
 
 def write_fact(conn: Connection, name: str, value: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from operator import itemgetter
 from typing import Any
+from typing import NamedTuple
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy import CursorResult
 from sqlalchemy import Insert
 from sqlalchemy import Update
 from sqlalchemy import type_coerce
@@ -17,6 +20,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from .home import named
 from .tables import CurrentMoment
 from .tables import Moment
 from .tables import entries
@@ -25,9 +29,6 @@ from .tables import moment_to_number
 Change = TypeVar("Change", Insert, Update)
 
 _INSERT = entries.insert()
-_INSERT_OR_NOT = postgresql.insert(entries).on_conflict_do_nothing(
-    index_elements=[entries.c.customer_digest]
-)
 # A signup waits for this. On SQLite SQLAlchemy's own part of an insert takes longer than the
 # insert itself, so there the driver is given a ready-made one.
 _COMPILED = _INSERT.compile(
@@ -42,36 +43,51 @@ _MOMENTS = tuple(
 )
 
 
-def insert(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+class Written(NamedTuple):
+    """What tells one writing of an entry from every other: an id may be given out again.
+
+    :param home: the schema to name.
+    """
+
+    digest: str
+    at: datetime
+    home: str | None
+
+
+def insert(conn: Connection, values: Mapping[str, Any], home: str | None = None) -> dict[str, Any]:
     """Insert a new entry; return its id, and when it is due where the database said that.
 
     :param values: of every column but the id.
+    :param home: the schema to name, where the connection is not ours.
     :raises sqlalchemy.exc.IntegrityError: its customer has an entry, or the app's own constraint
         is broken.
     """
     if conn.dialect.name == "sqlite":
-        return {"id": _insert_sqlite(conn, _sqlite_row(values))}
+        return {"id": _insert_sqlite(conn, values, home)}
     says = conn.dialect.insert_returning
-    done = conn.execute(_insertion(_INSERT, _decided(values), says=says), _rest(values))
+    done = conn.execute(_insertion(home, _decided(values), says=says), _rest(values))
     if says:
         return dict(done.one()._mapping)
-    (entry_id,) = done.inserted_primary_key or (0,)
-    return {"id": int(entry_id)}
+    return {"id": _id_of(done)}
 
 
-def insert_or_not(conn: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
+def insert_or_not(
+    conn: Connection, values: Mapping[str, Any], home: str | None = None
+) -> dict[str, Any] | None:
     """Do the same on PostgreSQL, but return ``None`` when its customer has an entry.
 
     There a broken constraint ends the whole transaction.
     """
-    statement = _insertion(_INSERT_OR_NOT, _decided(values), says=True)
-    made = conn.execute(statement, _rest(values)).one_or_none()
+    made = conn.execute(_insertion_or_not(home, _decided(values)), _rest(values)).one_or_none()
     return None if made is None else dict(made._mapping)
 
 
-def revive(conn: Connection, entry_id: int, values: Mapping[str, Any]) -> None:
+def revive(
+    conn: Connection, entry_id: int, values: Mapping[str, Any], home: str | None = None
+) -> None:
     """Write a skipped entry anew."""
-    change = entries.update().where(entries.c.id == entry_id)
+    table = named(entries, home)
+    change = table.update().where(table.c.id == entry_id)
     if conn.dialect.name == "sqlite":
         conn.execute(change, values)
     else:
@@ -94,13 +110,38 @@ def _rest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _insertion(statement: Insert, decided: tuple[str, ...], *, says: bool) -> Insert:
-    decides = _by_its_clock(statement, decided)
-    return decides.returning(entries.c.id, entries.c.due_at) if says else decides
+def _insertion(home: str | None, decided: tuple[str, ...], *, says: bool) -> Insert:
+    table = named(entries, home)
+    decides = _by_its_clock(table.insert(), decided)
+    return decides.returning(table.c.id, table.c.due_at) if says else decides
+
+
+@cache
+def _insertion_or_not(home: str | None, decided: tuple[str, ...]) -> Insert:
+    table = named(entries, home)
+    statement = postgresql.insert(table).on_conflict_do_nothing(
+        index_elements=[table.c.customer_digest]
+    )
+    return _by_its_clock(statement, decided).returning(table.c.id, table.c.due_at)
 
 
 def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:
     return statement.values(dict.fromkeys(decided, _NOW))
+
+
+# --- SQLite -------------------------------------------------------------------------------------
+
+
+def _insert_sqlite(conn: Connection, values: Mapping[str, Any], home: str | None) -> int:
+    driver = conn.connection.driver_connection
+    if home is None and isinstance(driver, sqlite3.Connection):
+        return _insert_ready_made(conn, driver, _sqlite_row(values))
+    return _id_of(conn.execute(named(entries, home).insert(), values))  # aiosqlite's, for one
+
+
+def _id_of(done: CursorResult[Any]) -> int:
+    (entry_id,) = done.inserted_primary_key or (0,)
+    return int(entry_id)
 
 
 def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:
@@ -111,11 +152,10 @@ def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:
     return row
 
 
-def _insert_sqlite(conn: Connection, row: list[Any]) -> int:
+def _insert_ready_made(conn: Connection, driver: sqlite3.Connection, row: list[Any]) -> int:
     if not conn.in_transaction():
         conn.begin()  # as SQLAlchemy does before the first statement that it is given
-    driver: Any = conn.connection.driver_connection
     try:
-        return int(driver.execute(_TEXT, row).lastrowid)
+        return int(driver.execute(_TEXT, row).lastrowid or 0)
     except sqlite3.Error as e:
         raise DBAPIError.instance(_TEXT, None, e, sqlite3.Error, dialect=conn.dialect) from e

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import closing
+from functools import partial
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -22,7 +24,10 @@ from sqlalchemy.pool import Pool
 
 from ..errors import InvalidConversion
 from . import sqlite
+from .home import named
+from .inserting import Written
 from .tables import entries
+from .tables import moment_to_number
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -43,20 +48,22 @@ class Joined(NamedTuple):
     session: Session | None
     connection: Connection
 
-    def when_committed(self, entry_id: int, act: Act) -> None:
+    def when_committed(self, written: Written, act: Act) -> None:
         """Call ``act`` once the outermost transaction is committed, and never if it is not.
 
-        Where nothing says that, it is called when the connection is back in its pool, if the entry
-        is in the table then.
+        Where nothing says that, it is called when the connection is back in its pool, if what was
+        written is in the table then.
 
         :param act: what it raises is logged and goes no further.
         """
-        session = self.session
+        session, conn = self
         if session is None:
-            self.connection.info.setdefault(_WAITING, []).append((entry_id, act))
+            conn.info.setdefault(_WAITING, []).append((_Look.of(conn, written), act))
             return
         transaction = session.get_nested_transaction() or session.get_transaction()
-        session.info.setdefault(_WAITING, []).append(_Waiting(transaction, act))
+        # Of a savepoint that is the connection's own the session hears nothing.
+        look = partial(_is_there, conn, written) if conn.in_nested_transaction() else None
+        session.info.setdefault(_WAITING, []).append(_Waiting(transaction, act, look))
 
 
 def join(session: object) -> Joined:
@@ -92,9 +99,14 @@ def _plain(session: object) -> Session:
     )
 
 
+#: What a session finds its database by: one that has replicas asks whether it is to be written.
+#: https://docs.sqlalchemy.org/en/20/orm/persistence_techniques.html#custom-vertical-partitioning
+_WRITE = entries.update()
+
+
 def _joined(session: Session) -> Joined:
     try:
-        bind = session.get_bind(clause=entries)
+        bind = session.get_bind(clause=_WRITE)
     except UnboundExecutionError as e:
         raise InvalidConversion(
             "session",
@@ -124,12 +136,15 @@ def _refuse_legacy(conn: Connection) -> None:
 # --- a session's end ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """What is to be done when the transaction that it was asked in is committed with its roots."""
+class _Waiting(NamedTuple):
+    """What is to be done when the transaction that it was asked in is committed with its roots.
+
+    :param look: says whether it was, where the session does not know it.
+    """
 
     transaction: SessionTransaction | None
     act: Act
+    look: Callable[[], bool] | None
 
     def is_within(self, rolled_back: SessionTransaction) -> bool:
         here = self.transaction
@@ -147,17 +162,106 @@ def _drop(session: Session, rolled_back: SessionTransaction) -> None:
 @event.listens_for(Session, "after_commit")
 def _note(session: Session) -> None:
     # It comes for a savepoint as well, and before the connection is free.
-    if _WAITING in session.info and not session.in_nested_transaction():
-        session.info[_COMMITTED] = True
+    waiting = session.info.get(_WAITING)
+    if waiting is not None and not session.in_nested_transaction():
+        session.info[_COMMITTED] = [one for one in waiting if one.look is None or one.look()]
 
 
 @event.listens_for(Session, "after_transaction_end")
 def _finish(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None and _WAITING in session.info:
-        waiting = session.info.pop(_WAITING)
-        if session.info.pop(_COMMITTED, False):
-            for one in waiting:
-                _run(one.act)
+        del session.info[_WAITING]
+        _run_all(session, session.info.pop(_COMMITTED, ()))
+
+
+def _run_all(session: Any, committed: Iterable[_Waiting]) -> None:
+    """Run what follows a commit; by now the session is free for it.
+
+    But within ``with session.begin():`` SQLAlchemy lets nobody use it until the block is left, and
+    has no event for that.
+    """
+    around = getattr(session, _AROUND, None)
+    if around is not None:
+        setattr(session, _AROUND, None)
+    try:
+        for one in committed:
+            _run(one.act)
+    finally:
+        if around is not None:
+            setattr(session, _AROUND, around)
+
+
+_AROUND = "_trans_context_manager"
+
+
+# --- whether it was committed -------------------------------------------------------------------
+
+
+class _Look(NamedTuple):
+    """How a row of ours is looked for by a driver alone.
+
+    No SQLAlchemy connection is to be had where one is on its way back.
+
+    :param bound: what is executed first, so that nobody waits for a table that is locked.
+    """
+
+    bound: str
+    statement: str
+    found: tuple[str, int]
+
+    @classmethod
+    def of(cls, conn: Connection, written: Written) -> _Look:
+        bound, select = _LOOKS.get(conn.dialect.name, ("", "SELECT"))
+        table = conn.dialect.identifier_preparer.format_table(named(entries, written.home))
+        return cls(
+            bound,
+            f"{select} customer_digest, recorded_at FROM {table} "
+            f"WHERE customer_digest = '{written.digest}'",
+            (written.digest, moment_to_number(written.at)),
+        )
+
+    def finds(self, driver: Any) -> bool:
+        with closing(driver.cursor()) as cursor:
+            if self.bound:
+                cursor.execute(self.bound)
+            cursor.execute(self.statement)
+            return self.found in [tuple(row) for row in cursor.fetchall()]
+
+
+# The first comment is MariaDB's to execute, the second MySQL's.
+_MYSQL_LOOK = (
+    "/*M!100100 SET STATEMENT lock_wait_timeout = 1 FOR */ "
+    "SELECT /*+ SET_VAR(lock_wait_timeout = 1) */"
+)
+_LOOKS = {
+    "postgresql": ("SET LOCAL lock_timeout = 1000", "SELECT"),
+    "mysql": ("", _MYSQL_LOOK),
+    "mariadb": ("", _MYSQL_LOOK),
+}
+
+
+def _is_there(conn: Connection, written: Written) -> bool:
+    driver = conn.connection
+    return bool(_found(driver, driver, [_Look.of(conn, written)]))
+
+
+def _found(driver: Any, pooled: Any, looks: Iterable[_Look]) -> list[_Look]:
+    """Return those whose row is there; none, if that cannot be said."""
+    try:
+        return [look for look in looks if look.finds(driver)]
+    except Exception:  # it would come out of the caller's commit() or close()
+        log.exception("Whether a conversion was committed is not known. If so, it is delivered.")
+        return []
+    finally:
+        _end(driver, pooled)
+
+
+def _end(driver: Any, pooled: Any) -> None:
+    """Leave nothing open on a connection that somebody else gets next."""
+    try:
+        driver.rollback()
+    except Exception as e:  # noqa: BLE001 - whatever it is, the connection is of no use
+        pooled.invalidate(e)
 
 
 # --- a connection's end -------------------------------------------------------------------------
@@ -167,20 +271,9 @@ def _finish(session: Session, transaction: SessionTransaction) -> None:
 def _checked_in(driver: Any, record: Any) -> None:
     waiting = record.info.pop(_WAITING, None)
     if waiting and driver is not None:
-        _run(lambda: _run_committed(driver, waiting))
-
-
-def _run_committed(driver: Any, waiting: list[tuple[int, Act]]) -> None:
-    # By the driver alone: no SQLAlchemy connection is to be had in the middle of a check-in.
-    cursor = driver.cursor()
-    numbers = ", ".join(str(int(entry_id)) for entry_id, _ in waiting)
-    cursor.execute(f"SELECT id FROM {entries.name} WHERE id IN ({numbers})")  # noqa: S608 - ours
-    there = {row[0] for row in cursor.fetchall()}
-    cursor.close()
-    driver.rollback()
-    for entry_id, act in waiting:
-        if entry_id in there:
-            _run(act)
+        acts = dict(waiting)  # one for each row, also where it was taken back and written anew
+        for look in _found(driver, record, acts):
+            _run(acts[look])
 
 
 def _run(act: Act) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -30,22 +31,33 @@ _READ_BACK = "read_back"
 class Lookups(Clocked):
     """Remembers which customers were found, and which were missed, by whose keys."""
 
-    def knows_pair(self, public_key: str) -> bool:
-        """Say whether this key pair has ever found a customer of this ledger."""
+    def knows_pair(self, public_key: str, kinds: Collection[str] = ()) -> bool:
+        """Say whether this key pair has ever found a customer of this ledger.
+
+        :param kinds: what else must have been found: a customer key of each of these kinds.
+        """
         with self._database.read() as conn:
-            return read_fact(conn, _pair_fact(public_key)) is not None
+            facts = (read_fact(conn, name) for name in _pair_facts(public_key, kinds))
+            return all(fact is not None for fact in facts)
 
     def note_found(
-        self, public_key: str, *, took: timedelta = timedelta(0), late: bool = False
+        self,
+        public_key: str,
+        *,
+        took: timedelta = timedelta(0),
+        late: bool = False,
+        kinds: Collection[str] = (),
     ) -> None:
         """Remember that this key pair finds our customers; the misses in a row are over.
 
         :param took: how long after it was sent the customer was found.
         :param late: an earlier look did not find it, so that it really took about as long.
+        :param kinds: of which kinds its customer key is.
         """
         with self._database.write() as conn:
             hold_facts(conn)
-            write_fact(conn, _pair_fact(public_key), self.now_in(conn).isoformat())
+            for name in _pair_facts(public_key, kinds):
+                write_fact(conn, name, self.now_in(conn).isoformat())
             erase_fact(conn, _MISSES)
             erase_fact(conn, _UNCLEAR_MISSES)
             before = _read_back(conn)
@@ -112,6 +124,11 @@ class Lookups(Clocked):
             due_at = None if due_at is None else max(due_at, silent_until(conn, now))
             return claims.seconds_until(due_at, now)
 
+    def note_missing(self, claim: Claim, attempt: Attempt) -> None:
+        """Write down that a look-up did not find an entry, which stays claimed."""
+        with self._database.write() as conn:
+            claims.write_attempt(conn, claim.entry.id, attempt, self.now_in(conn))
+
     def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
         """Write down what was tried, and leave the entry as it was before it was claimed."""
         entry = claim.entry
@@ -137,5 +154,6 @@ def _write_read_back(conn: Connection, lasts: timedelta) -> None:
         write_fact(conn, _READ_BACK, str(lasts.total_seconds()))
 
 
-def _pair_fact(public_key: str) -> str:
-    return f"found_by:{digest_of(public_key)[:16]}"
+def _pair_facts(public_key: str, kinds: Collection[str]) -> list[str]:
+    pair = f"found_by:{digest_of(public_key)[:16]}"
+    return [pair, *(f"{pair}:{kind}" for kind in sorted(kinds))]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy import Table
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import NoResultFound
@@ -26,6 +27,9 @@ from .entry import Entry
 from .entry import Status
 from .entry import digest_of
 from .entry import searchable
+from .home import as_named
+from .home import named
+from .inserting import Written
 from .inserting import insert
 from .inserting import insert_or_not
 from .inserting import revive
@@ -101,11 +105,13 @@ class Recording(Clocked):
         """
         caller = self.join(session)
         conn = caller.connection
-        self._database.check(conn)
+        home = self._database.check(conn)
         values = new_row(conversion, self._clock(), reason, skipped=skipped, parked=parked)
-        recorded = _insert_or_find(conn, values)
+        with as_named(conn):
+            recorded = _insert_or_find(conn, values, home)
         if recorded.new:
-            caller.when_committed(recorded.entry.id, partial(then, recorded))
+            written = Written(values["customer_digest"], values["recorded_at"], home)
+            caller.when_committed(written, partial(then, recorded))
         return recorded
 
     def join(self, session: Joinable) -> Joined:
@@ -140,22 +146,27 @@ _LOCKING_IN_VAIN = ("mysql", "mariadb")
 _OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
 
 
-def _insert_or_find(conn: Connection, values: Mapping[str, Any]) -> Recorded:
-    """Insert an entry, or return the one that its customer key has; the transaction goes on."""
-    made, broken = _insert_if_new(conn, values)
+def _insert_or_find(
+    conn: Connection, values: Mapping[str, Any], home: str | None = None
+) -> Recorded:
+    """Insert an entry, or return the one that its customer key has; the transaction goes on.
+
+    :param home: the schema to name, where the connection is not ours.
+    """
+    made, broken = _insert_if_new(conn, values, home)
     if made is None:
-        return _found_or_revived(conn, values, broken)
+        return _found_or_revived(conn, values, broken, home=home)
     return Recorded(_entry_from(values, made), new=True)
 
 
 def _insert_if_new(
-    conn: Connection, values: Mapping[str, Any]
+    conn: Connection, values: Mapping[str, Any], home: str | None = None
 ) -> tuple[dict[str, Any] | None, IntegrityError | None]:
     """Return what the database made, or ``None`` and the constraint that broke, if it says so."""
     if conn.dialect.name == "postgresql":
-        return insert_or_not(conn, values), None
+        return insert_or_not(conn, values, home), None
     try:
-        return insert(conn, values), None
+        return insert(conn, values, home), None
     except IntegrityError as e:  # of the statement alone
         return None, e
 
@@ -166,34 +177,36 @@ def _found_or_revived(
     broken: IntegrityError | None,
     *,
     alone: bool = False,
+    home: str | None = None,
 ) -> Recorded:
     """Return the entry that a customer key has; a skipped one becomes pending.
 
     :param broken: what is raised when there is none: it was no constraint of the key's then.
     """
-    entry = _locked(conn, values["customer_digest"], alone=alone)
+    table = named(entries, home)
+    entry = _locked(conn, values["customer_digest"], table, alone=alone)
     if entry is None:
         raise broken or NoResultFound(_KEPT_OUT)
     if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
         return Recorded(entry, new=False)
     # What may have been taken before it was skipped still may have been.
     anew = {name: value for name, value in values.items() if name not in _OF_ATTEMPTS}
-    revive(conn, entry.id, anew)
-    return Recorded(claims.fetch(conn, entry.id), new=True)
+    revive(conn, entry.id, anew, home)
+    return Recorded(claims.fetch(conn, entry.id, table), new=True)
 
 
 _KEPT_OUT = "the row was not written, and is not there: does a trigger keep it out?"
 
 
-def _locked(conn: Connection, digest: str, *, alone: bool) -> Entry | None:
+def _locked(conn: Connection, digest: str, table: Table, *, alone: bool) -> Entry | None:
     """Return an entry by a locking read: as it is by now, whatever the transaction's snapshot is.
 
     Not alone where it is only looked at, because the caller's transaction may be long. But two
     that hold a skipped one and then revive it would wait for each other.
     """
-    wanted = select(entries).where(entries.c.customer_digest == digest)
+    wanted = select(table).where(table.c.customer_digest == digest)
     if conn.dialect.name == "postgresql":
-        skipped = wanted.where(entries.c.status == Status.SKIPPED.value).with_for_update()
+        skipped = wanted.where(table.c.status == Status.SKIPPED.value).with_for_update()
         row = conn.execute(skipped).one_or_none()
         if row is not None:
             return claims.entry_of(row)

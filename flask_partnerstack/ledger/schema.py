@@ -16,6 +16,8 @@ from sqlalchemy import inspect
 from .facts import make_hold
 from .facts import read_fact
 from .facts import write_fact
+from .home import as_named
+from .home import named
 from .tables import SCHEMA_VERSION
 from .tables import facts
 from .tables import metadata
@@ -36,36 +38,46 @@ class SchemaTooNew(Exception):
     """The ledger's tables were made by a newer package than this."""
 
 
-def version_of(conn: Connection) -> int:
+def version_of(conn: Connection, home: str | None = None) -> int:
     """Return the version of the tables that are there; 0 when there are none, or not whole.
 
     Tables without a version were made by the app's own migrations (``db.create_all()``,
     Alembic): they are current when no column is missing.
+
+    :param home: the schema that they are in, where the connection is somebody else's.
     """
+    there = home or conn.schema_for_object(facts)
+    with as_named(conn):
+        return _version_in(conn, there)
+
+
+def _version_in(conn: Connection, there: str | None) -> int:
     found = inspect(conn)
-    if not found.has_table(facts.name):
+    if not found.has_table(facts.name, schema=there):
         return 0
-    version = read_fact(conn, _VERSION_FACT)
+    version = read_fact(conn, _VERSION_FACT, named(facts, there))
     if version is not None:
         return int(version)
-    return SCHEMA_VERSION if all(_is_whole(found, table) for table in metadata.sorted_tables) else 0
+    whole = all(_is_whole(found, table, there) for table in metadata.sorted_tables)
+    return SCHEMA_VERSION if whole else 0
 
 
-def _is_whole(found: Inspector, table: Table) -> bool:
-    if not found.has_table(table.name):
+def _is_whole(found: Inspector, table: Table, there: str | None) -> bool:
+    if not found.has_table(table.name, schema=there):
         return False
     return {column.name for column in table.columns} <= {
-        column["name"] for column in found.get_columns(table.name)
+        column["name"] for column in found.get_columns(table.name, schema=there)
     }
 
 
-def check(conn: Connection) -> None:
+def check(conn: Connection, home: str | None = None) -> None:
     """Make sure that the tables are those that this package knows.
 
+    :param home: as in :func:`version_of`.
     :raises SchemaMissing: none, or older ones.
     :raises SchemaTooNew: newer ones.
     """
-    version = version_of(conn)
+    version = version_of(conn, home)
     if version > SCHEMA_VERSION:
         raise SchemaTooNew(version)
     if version < SCHEMA_VERSION:
@@ -110,7 +122,8 @@ def _alone(conn: Connection) -> Iterator[None]:
             conn.exec_driver_sql(give)
 
 
-_MYSQL_TURN = ("SELECT GET_LOCK('partnerstack', 10)", "SELECT RELEASE_LOCK('partnerstack')")
+# For less time than a silent server is waited for.
+_MYSQL_TURN = ("SELECT GET_LOCK('partnerstack', 8)", "SELECT RELEASE_LOCK('partnerstack')")
 _TURNS = {
     "postgresql": ("SELECT pg_advisory_xact_lock(hashtext('partnerstack'))", ""),
     "mysql": _MYSQL_TURN,

@@ -49,14 +49,20 @@ class Storage(Protocol):
     def holds(self, conn: Connection) -> bool:
         """Say whether somebody else's connection is one to this database."""
 
-    def check(self, conn: Connection) -> None:
-        """Make sure, once, that the tables are there, over somebody else's connection."""
+    def check(self, conn: Connection) -> str | None:
+        """Make sure, once, that the tables are there, over somebody else's connection.
+
+        Return the schema that they are in, where its statements have to name one.
+        """
 
     def overwrite_what_is_deleted(self, conn: Connection) -> None:
         """Let nothing stay on the disk of what this transaction takes out, where that is ours."""
 
-    def forget_old_pages(self) -> None:
-        """Let nothing stay of what was there before, where that is ours to do."""
+    def forget_old_pages(self) -> bool:
+        """Let nothing stay of what was there before, where that is ours to do.
+
+        ``False``: it stays for now, because somebody reads. It never waits for who does.
+        """
 
     def close(self) -> None:
         """Close idle connections, if they are ours."""

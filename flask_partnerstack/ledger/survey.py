@@ -80,6 +80,11 @@ class Survey(Clocked):
             waited = timedelta(0) if due_at is None else self.now_in(conn) - due_at
         return max(waited, timedelta(0))
 
+    def is_idle(self) -> bool:
+        """Say whether no entry waits for a delivery or a look-up, now or later."""
+        with self._database.read() as conn:
+            return conn.scalar(claims.NEXT_DUE) is None
+
     def clock_lead(self) -> timedelta:
         """Return how far the database's clock is ahead of ours; nothing where it has none."""
         before = self._clock()

@@ -7,6 +7,7 @@ from .cookies import THEIR_PREFIXES as THEIR_PREFIXES
 from .cookies import read_redirector_cookies as read_redirector_cookies
 from .cookies import read_script_cookies as read_script_cookies
 from .memory import Memory as Memory
+from .query import carries_two as carries_two
 from .query import decorate as decorate
 from .query import read_query as read_query
 from .value import EMPTY as EMPTY

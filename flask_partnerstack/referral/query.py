@@ -32,16 +32,28 @@ def read_query(
         ``request.args``, which refuses bytes that are not UTF-8 and would turn the page into
         an error.
 
-    Parameters may come in any order and more than once; per name the first valid value counts,
-    and the names count in the order given. A bad partner key never costs the click.
+    Parameters may come in any order and more than once, and the names count in the order given.
+    A link whose destination has somebody's old click in it brings two: the one that stands under
+    another name as well counts, else the last, because links append theirs; the partner key is
+    the one beside it. A bad partner key never costs the click.
     """
     found = _fields(query, (*xid_params, *partner_key_params))
-    xid = _first(found, xid_params, valid_xid)
-    partner_key = _first(found, partner_key_params, decode_partner_key)
+    xid = _chosen(found, xid_params, valid_xid)
+    partner_key = _beside(xid, found, zip(xid_params, partner_key_params, strict=False))
+    if partner_key is None:
+        partner_key = _chosen(found, partner_key_params, decode_partner_key)
     if xid is None and partner_key is None:
         return EMPTY
     sub_ids = [value for name, value in found if _SUB_ID_NAME.fullmatch(name)]
     return Referral(xid, partner_key, None, valid_sub_ids(sub_ids) if sub_ids else (), "url")
+
+
+def carries_two(query: str, xid_params: tuple[str, ...]) -> bool:
+    """Say whether one name brings two different clicks. Most queries pay a search in a string."""
+    if all(query.count(f"{name}=") < 2 for name in xid_params):
+        return False
+    found = _fields(query, xid_params)
+    return any(len({*_valid(found, name, valid_xid)}) > 1 for name in xid_params)
 
 
 def decorate(
@@ -106,9 +118,27 @@ def _fields(query: str, wanted: tuple[str, ...]) -> _Fields:
     return found
 
 
-def _first(found: _Fields, names: Iterable[str], valid: Callable[[str], str | None]) -> str | None:
-    for wanted in names:
-        for name, value in found:
-            if name == wanted and (accepted := valid(value)) is not None:
-                return accepted
+def _chosen(found: _Fields, names: Iterable[str], valid: Callable[[str], str | None]) -> str | None:
+    by_name = [_valid(found, name, valid) for name in names]
+    for values in by_name:
+        if values:
+            elsewhere = [value for other in by_name if other is not values for value in other]
+            return next((v for v in reversed(values) if v in elsewhere), values[-1])
+    return None
+
+
+def _valid(found: _Fields, wanted: str, valid: Callable[[str], str | None]) -> list[str]:
+    read = (valid(value) for name, value in found if name == wanted)
+    return [value for value in read if value is not None]
+
+
+def _beside(xid: str | None, found: _Fields, pairs: Iterable[tuple[str, str]]) -> str | None:
+    """Return the partner key of a click that is not the only one: as many keys, the same place."""
+    for xid_name, key_name in pairs:
+        xids = [value for name, value in found if name == xid_name]
+        if len(xids) < 2 or xid not in xids:
+            continue
+        keys = [value for name, value in found if name == key_name]
+        if len(keys) == len(xids):
+            return decode_partner_key(keys[-1 - xids[::-1].index(xid)])
     return None

@@ -5,14 +5,20 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
 from typing import Any
+from typing import Final
 
 from ..errors import InvalidConversion
+
+log: Final = logging.getLogger("flask_partnerstack")
 
 #: An xid is opaque. Those seen have 12 or 14 base62 characters; anything outside this is
 #: refused rather than mended, because a mended one is another click's or nobody's.
@@ -21,6 +27,8 @@ _XID = re.compile(r"[0-9A-Za-z_-]{4,128}", re.ASCII)
 LONGEST_PARTNER_KEY = 512
 #: PartnerStack documents 255 characters for a sub ID.
 LONGEST_SUB_ID = 255
+#: Characters of a stored referral; as many bytes, because all of them are ASCII.
+LONGEST_STORED = 2048
 #: More sub IDs than a partner appends to a link.
 MOST_SUB_IDS = 10
 
@@ -57,10 +65,21 @@ class Referral:
         return clicked_at is not None and now - clicked_at >= window
 
     def dumps(self) -> str:
-        """Return a short text to store on a user or lead row; :meth:`loads` reads it back.
+        """Return a text of 2048 ASCII characters at most to store on a user or lead row.
+
+        :meth:`loads` reads it back. What does not fit, because a visitor may write anything into
+        a link, is left out: sub IDs first, then the partner key, never the xid.
 
         :raises InvalidConversion: ``clicked_at`` is not aware.
         """
+        without_sub_ids = replace(self, sub_ids=())
+        for referral in (self, without_sub_ids):
+            text = referral._dump()
+            if len(text) <= LONGEST_STORED:
+                return text
+        return replace(without_sub_ids, partner_key=None)._dump()
+
+    def _dump(self) -> str:
         clicked_at = check_clicked_at(self.clicked_at)
         content = {
             "v": 1,
@@ -72,20 +91,48 @@ class Referral:
         return json.dumps({k: v for k, v in content.items() if v}, separators=(",", ":"))
 
     @classmethod
-    def loads(cls, text: str | None) -> Referral:
-        """Read what :meth:`dumps` wrote. Garbage gives the empty referral, and never raises."""
-        try:
-            content = json.loads(text or "")
-        except (ValueError, TypeError, RecursionError):
+    def loads(cls, stored: str | Mapping[str, Any] | None) -> Referral:
+        """Read what :meth:`dumps` wrote. Garbage gives the empty referral, and never raises.
+
+        A WARNING says so of anything but ``None`` and an empty text: a column that is too short,
+        for example, has cut it.
+
+        :param stored: the text, or what a driver makes of it in a column of JSON.
+        """
+        if not stored:
             return EMPTY
-        return _from_content(content) if isinstance(content, dict) else EMPTY
+        content = stored if isinstance(stored, Mapping) else _parsed(stored)
+        referral = _from_content(content)
+        if referral.xid is None and (content.get("v") != 1 or "xid" in content):
+            _say_unreadable(stored)
+        return referral
 
 
 #: The one empty referral.
 EMPTY = Referral()
 
 
-def _from_content(content: dict[str, Any]) -> Referral:
+def _parsed(stored: Any) -> Mapping[str, Any]:
+    try:
+        content = json.loads(stored)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _say_unreadable(stored: object) -> None:
+    # Without its content, which may be of a customer.
+    length = f" of {len(stored)} characters" if isinstance(stored, str) else ""
+    log.warning(
+        "A stored referral cannot be read, so that it has no click: expected what Referral.dumps() "
+        "wrote, up to %s characters, got %s%s. A column that is too short cuts it.",
+        LONGEST_STORED,
+        type(stored).__name__,
+        length,
+    )
+
+
+def _from_content(content: Mapping[str, Any]) -> Referral:
     xid = valid_xid(content.get("xid"))
     partner_key = valid_partner_key(content.get("partner_key"))
     if content.get("v") != 1 or (xid is None and partner_key is None):

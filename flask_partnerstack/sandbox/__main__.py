@@ -52,6 +52,7 @@ def _parser() -> ArgumentParser:
     add("--strict-clicks", action="store_true", help="404 for an xid of no click made here")
     add("--conflict-on-repeat", action="store_true", help="409 for a known customer key")
     add("--lag", type=float, default=0.0, help="seconds until a customer shows up (%(default)s)")
+    add("--decode-keys", action="store_true", help="404 for a customer key with a slash in it")
     add("--records", type=Path, help="a file that remembers for the next start")
     add("--verbose", action="store_true", help="log a line for each request")
     add("--until-eof", action="store_true", help="end when standard input does")

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import Final
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from flask import Blueprint
 from flask import Response
@@ -107,12 +108,20 @@ def show_customer(customer_key: str) -> Response:
 def _find(customer_key: str, fault: Fault) -> Answer:
     if not _may_look_up():
         return Answer.refusal(401, "Unauthorized: Basic authentication is expected here")
-    settings, customer = get_state().settings, get_state().memory.customer(customer_key)
+    settings = get_state().settings
+    routed = _taken_apart(customer_key) if settings.decode_keys else customer_key
+    customer = get_state().memory.customer(routed) if routed else None
     lag = max(settings.lag, fault.lag or 0)
     if customer is None or time.time() < customer.at + lag:
         return Answer.refusal(404, "Customer not found")
     data = customer.as_json(test=settings.test)
     return Answer(200, {"data": data, "message": "Customer found", "status": 200})
+
+
+def _taken_apart(customer_key: str) -> str:
+    """The key that a server looks for which decodes a path once more; empty when it leads away."""
+    key = unquote(customer_key).replace("\\", "/")
+    return "" if "/" in key else key
 
 
 def _may_convert() -> bool:

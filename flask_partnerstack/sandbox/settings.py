@@ -60,6 +60,10 @@ class SandboxSettings:
     #: Seconds until an accepted conversion can be looked up. The real service takes minutes.
     lag: float = 0.0
 
+    #: Whether the customer key in a look-up's path is decoded before it is routed, as servers and
+    #: proxies do: a slash in it leads to another path, where nobody is found.
+    decode_keys: bool = False
+
     #: A file, one JSON document a line, from which a restarted sandbox remembers everything.
     records: Path | None = None
 

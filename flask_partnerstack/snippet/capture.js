@@ -1,21 +1,42 @@
 (function (o) {
   "use strict";
-  var d = document;
-  function keep() {
+  var d = document, box = "partnerstack_click", granted = !o.consent, click;
+  function carried(query) {
+    return query.slice(1).split("&").some(function (field) {
+      return o.names.indexOf(field.replace(/^amp;/, "").split("=")[0]) >= 0;
+    }) && query;
+  }
+  function opened() {
+    var page = performance.getEntriesByType("navigation")[0];
+    return page ? page.name.split("#")[0].replace(/^[^?]*/, "") : "";
+  }
+  function stored(query) {
+    try {
+      if (query) sessionStorage.setItem(box, query);
+      else if (query === "") sessionStorage.removeItem(box);
+      return sessionStorage.getItem(box);
+    } catch (error) {}
+  }
+  function post(pauses) {
+    var settled;
     fetch(o.path, {
-      method: "POST", body: location.search, credentials: "same-origin", keepalive: true,
+      method: "POST", body: click, credentials: "same-origin", keepalive: true,
       headers: {"Content-Type": "text/plain;charset=UTF-8"}
     }).then(function (answer) {
+      settled = answer.status < 500 && answer.status !== 429;
       if (!answer.ok) throw new Error("answered " + answer.status);
+      stored("");
     }).catch(function (error) {
+      if (settled) stored("");
+      else if (granted) stored(click);
+      if (!settled && pauses.length) setTimeout(post, pauses[0], pauses.slice(1));
       console.error("The partner's click could not be kept: POST " + o.path, error);
     });
   }
-  var carried = location.search.slice(1).split("&").some(function (field) {
-    return o.names.indexOf(field.replace(/^amp;/, "").split("=")[0]) >= 0;
-  });
-  if (!carried) return;
-  d.addEventListener("partnerstack:consent", keep);
+  function keep() { post([1000, 4000, 16000]); }
+  click = carried(location.search) || carried(opened()) || stored();
+  if (!click) return;
+  d.addEventListener("partnerstack:consent", function () { granted = true; keep(); });
   if (d.prerendering) d.addEventListener("prerenderingchange", keep, {once: true});
   else keep();
 })

@@ -21,7 +21,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from .._origin import comes_from_here
 from .._state import State
 from .._state import get_state
+from .._visit import NOBODY
 from .._visit import look
+from ..referral import read_query
+from ..settings import Settings
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -29,6 +32,8 @@ log: Final = logging.getLogger("flask_partnerstack")
 ENDPOINT = "partnerstack_click"
 #: Bytes of a query string that are read. Browsers and servers take 8 KiB of a URL as a rule.
 LONGEST_QUERY = 8192
+#: What a body is told that brings none. What the visitor's cookies say is kept all the same.
+NO_CLICK = "No click is in the body: expected the query string of the page that carries it.\n"
 
 
 def add_endpoint(app: Flask, state: State) -> None:
@@ -52,16 +57,27 @@ def _everywhere(app: Flask) -> list[dict[str, Any]]:
 
 def keep_click(**_host: str) -> Response:
     """Keep the click in the body, which is the page's query string."""
-    response = Response(status=204)
-    response.headers["Cache-Control"] = "no-store"
     if not comes_from_here():  # what is no browser has no business here
         raise Forbidden(
             "Only pages of this origin may call this. Behind a proxy, let it hand on the Host "
             "header (ProxyFix, x_host=1)."
         )
     state = get_state()
-    environ = request.environ
-    environ[state.visit_key] = look(state, {**environ, "QUERY_STRING": _query(state)})
+    page = _query(state)
+    visit = look(state, {**request.environ, "QUERY_STRING": page})
+    request.environ[state.visit_key] = visit if visit is NOBODY else visit._replace(page=page)
+    return _answer(204 if _carries_click(page, state.settings) else 400)
+
+
+def _carries_click(page: str, settings: Settings) -> bool:
+    # Not by the visit: a click that is known already is one, too.
+    return read_query(page, settings.xid_params, settings.partner_key_params).xid is not None
+
+
+def _answer(status: int) -> Response:
+    text = NO_CLICK if status == 400 else None
+    response = Response(text, status, mimetype="text/plain")
+    response.headers["Cache-Control"] = "no-store"
     return response
 
 

@@ -27,6 +27,13 @@
       return create && create.apply(this, arguments);
     };
   }
+  function trusted(url) {
+    try {
+      return w.trustedTypes.createPolicy("partnerstack", {createScriptURL: String}).createScriptURL(url);
+    } catch (error) {
+      return url;
+    }
+  }
   var called = false;
   function call_init() {
     if (called || typeof w.growsumoInit !== "function") return;
@@ -35,7 +42,7 @@
   }
   var s = d.createElement("script");
   s.async = true;
-  s.src = o.src;
+  s.src = trusted(o.src);
   s.setAttribute("data-partnerstack", "");
   if (inline && inline.nonce) s.nonce = inline.nonce;
   s.onerror = function () {

@@ -62,16 +62,24 @@ def partnerstack_snippet(*, nonce: Nonce = None, referral: bool = False) -> Mark
 def partnerstack_capture(*, nonce: Nonce = None) -> Markup:
     """Return the ``<script>`` that has a click kept on pages that a shared cache serves.
 
-    Only where the URL carries a click does it call ``CAPTURE_PATH``. It waits for a page that
-    was loaded ahead of time to be shown, and calls again on the event ``partnerstack:consent``
-    of ``document``. Empty with ``ENABLED=False`` or without a ``CAPTURE_PATH``.
+    Only where the URL with which the page was opened carries a click does it call
+    ``CAPTURE_PATH``. It waits for a page that was loaded ahead of time to be shown, calls again on
+    the event ``partnerstack:consent`` of ``document``, and three times more when the endpoint
+    fails; then the tab's next page with the script does, for which the click is in
+    ``sessionStorage`` meanwhile. Empty with ``ENABLED=False`` or without a ``CAPTURE_PATH``.
 
     :param nonce: as for :func:`partnerstack_snippet`.
     """
-    settings = get_state().settings
+    state = get_state()
+    settings = state.settings
     if not settings.enabled or settings.capture_path is None:
         return Markup()
-    options = {"path": _mounted(settings.capture_path), "names": settings.xid_params}
+    options: dict[str, Any] = {
+        "path": _mounted(settings.capture_path),
+        "names": settings.xid_params,
+    }
+    if state.hooks.asks_for_consent:  # the script stores nothing before it was given
+        options["consent"] = True
     return _script("capture.js", options, nonce)
 
 

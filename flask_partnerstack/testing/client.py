@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 from typing import Protocol
+from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
+
+from .._state import get_state
+from ..referral import encode_partner_key
+from ..referral import read_query
 
 
 class LeadsHere(Protocol):
@@ -31,6 +36,9 @@ class ReferredClient(FlaskClient):
     ) -> TestResponse:
         """Come by a partner's link, as a new click; return the landing page's response.
 
+        Where your app has other ``XID_PARAMS`` or ``PARTNER_KEY_PARAMS``, the click is in the
+        first of them as well.
+
         :param partner: the partner key.
         :param landing: the path that the link leads to.
         :param version: 2, or 1 for links of the old kind.
@@ -50,8 +58,23 @@ def arrive(
 ) -> TestResponse:
     """Let any test client of yours come by a partner's link. See :meth:`ReferredClient.arrive`."""
     link = partnerstack.link(partner, f"http://localhost{_path(landing)}", version, **parameters)
-    target = urlsplit(partnerstack.follow(link))
+    target = urlsplit(_read_by(client.application, partnerstack.follow(link)))
     return client.get(f"{target.path}?{target.query}")
+
+
+_THEIR_PARAMS = (("ps_xid", "gsxid"), ("ps_partner_key", "gspk"))
+
+
+def _read_by(app: Flask, landing: str) -> str:
+    """Return the landing URL as a programme writes it that uses the app's own parameters."""
+    settings = get_state(app).settings
+    params = settings.xid_params, settings.partner_key_params
+    query = urlsplit(landing).query
+    click = read_query(query, *_THEIR_PARAMS)
+    if click.xid is None or read_query(query, *params) == click:
+        return landing
+    ours = {params[0][0]: click.xid, params[1][0]: encode_partner_key(click.partner_key or "")}
+    return f"{landing}&{urlencode(ours)}"
 
 
 def _path(landing: str) -> str:

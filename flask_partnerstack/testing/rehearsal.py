@@ -16,6 +16,7 @@ from .._state import State
 from .._state import get_state
 from ..errors import ConfigurationError
 from ..errors import EntryNotFound
+from ..errors import LedgerUnavailable
 from ..ledger import Entry
 from ..ledger import Place
 from ..sandbox import SandboxSettings
@@ -161,14 +162,16 @@ def rehearse(
     For as long its conversions go to ``partnerstack``, into an empty ledger in memory, and are
     delivered before the signup is answered. The app may have been made and used before; what it
     has recorded then is out of sight, and back afterwards. With ``db=`` the ledger stays in the
-    app's own database, which is your tests' to empty.
+    app's own database, which is to be your tests', and theirs to empty: a rehearsal does not begin
+    over entries that wait for a delivery or a look-up, which would be the stand-in's to answer.
 
     :param partnerstack: a ``SandboxProcess``; default: a new :class:`FakePartnerStack`.
     :param clock: default: one that stands still at this second.
     :param config: other configuration for the rehearsal, without the prefix:
         ``ATTRIBUTION="first"``.
     :raises NotInitialized: the app was never given to ``init_app``.
-    :raises ConfigurationError: a key of ``config``, named, or ``ENABLED=False``.
+    :raises ConfigurationError: a key of ``config``, named, ``ENABLED=False``, or a ledger with
+        entries that wait.
     """
     before = get_state(app)
     if not before.settings.enabled:
@@ -180,6 +183,7 @@ def rehearse(
     during = _rebuilt(app, before, stand_in, clock, config)
     app.extensions[EXTENSION] = during
     try:
+        _check_idle(during)
         yield Rehearsal(app, stand_in, clock)
     finally:
         app.extensions[EXTENSION] = before
@@ -201,6 +205,22 @@ def _rebuilt(
     # A sandbox is reached over its sockets, by the app's own transport.
     transport: Transport | None = stand_in if isinstance(stand_in, FakePartnerStack) else None
     return state.rebuild(settings, place, clock=clock, transport=transport)
+
+
+def _check_idle(state: State) -> None:
+    """Refuse a ledger with work of somebody else's, which a rehearsal would do for good."""
+    try:
+        idle = state.ledger.is_idle()
+    except LedgerUnavailable:  # the tests make its tables yet, or find out at the first signup
+        return
+    if not idle:
+        raise ConfigurationError(
+            "db" if state.place.url is None else "PARTNERSTACK_LEDGER_URL",
+            f"the ledger in {state.ledger.location} has entries that wait for a delivery or a "
+            "look-up, and the rehearsal's PartnerStack would answer for the real one. Expected a "
+            "database of your tests' own, emptied between them: with db=, another "
+            "SQLALCHEMY_DATABASE_URI in their configuration, and db.drop_all(), db.create_all().",
+        )
 
 
 def _config(stand_in: StandIn) -> dict[str, object]:

@@ -5,5 +5,6 @@ from .protocol import Customer as Customer
 from .protocol import Receipt as Receipt
 from .protocol import Request as Request
 from .protocol import Response as Response
+from .protocol import pitfalls_of as pitfalls_of
 from .transport import HTTPTransport as HTTPTransport
 from .transport import Transport as Transport

@@ -47,7 +47,7 @@ class Client:
 
         :raises DeliveryError: it cannot be told.
         """
-        return read_customer(self._fetch(customer_key, within))
+        return read_customer(self._fetch(customer_key, within), customer_key)
 
     def ask(self, customer_key: str, *, within: timedelta) -> Answer:
         """Ask for one customer, and return when it was answered as well.
@@ -55,7 +55,7 @@ class Client:
         :raises DeliveryError: as :meth:`look_up`.
         """
         response = self._fetch(customer_key, within)
-        return Answer(read_customer(response), date_of(response))
+        return Answer(read_customer(response, customer_key), date_of(response))
 
     def _fetch(self, customer_key: str, within: timedelta) -> Response:
         settings = self._settings

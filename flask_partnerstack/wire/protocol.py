@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -75,9 +76,17 @@ class Response:
         body = self.body
         for secret in self.secrets:  # before it is cut, or half of one would be left
             body = body.replace(secret, b"***")
-        text = body[: 4 * LONGEST_ANSWER].decode("utf-8", "replace")
-        line = " ".join(text.split())
-        return "".join(filter(str.isprintable, line))[:LONGEST_ANSWER]
+        line = " ".join(body.decode("utf-8", "replace").split())
+        shown = "".join(filter(str.isprintable, line))
+        return self._without_secrets(shown)[:LONGEST_ANSWER]
+
+    def _without_secrets(self, line: str) -> str:
+        """Mask what became a secret only now that the NULs of UTF-16, or a line end in it, went."""
+        bare = line.replace(" ", "")
+        for secret in map(bytes.decode, self.secrets):
+            if secret in bare:  # cheaper than the search, which rarely finds any
+                line = re.sub(" *".join(map(re.escape, secret)), "***", line)
+        return line
 
 
 @dataclass(frozen=True)
@@ -216,11 +225,17 @@ def _at_the_door(response: Response) -> bool:
 def retry_after(response: Response) -> timedelta | None:
     """Return how long ``Retry-After`` asks us to wait, in seconds or until a date, a day at most.
 
-    Garbage is forgiven. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    Garbage is forgiven. Of several, which a proxy added or joined to one, the longest is obeyed.
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
     """
-    value = _lowered(response.headers).get("retry-after")
-    if value is None or len(value) > 64:
+    value = _lowered(response.headers).get("retry-after", "")
+    if len(value) > 64:
         return None
+    wishes = map(_wish_of, _BETWEEN_WISHES.split(value))
+    return max((wish for wish in wishes if wish is not None), default=None)
+
+
+def _wish_of(value: str) -> timedelta | None:
     try:
         seconds = _RETRY.parse_retry_after(value)
         return timedelta(seconds=min(seconds, _RETRY.retry_after_max))
@@ -228,6 +243,8 @@ def retry_after(response: Response) -> timedelta | None:
         return None
 
 
+#: Not the comma within a date.
+_BETWEEN_WISHES = re.compile(r",(?!\s*\d+[ -])")
 _RETRY = Retry()
 _RETRY.retry_after_max = int(LONGEST_WISH.total_seconds())  # newer urllib3 stops at six hours else
 
@@ -277,26 +294,58 @@ def lookup_request(api_url: str, public_key: str, secret_key: str, customer_key:
     )
 
 
+def pitfalls_of(customer_key: str) -> frozenset[str]:
+    """Return what in a key others may take apart: each way of it is a kind of key of its own.
+
+    Servers and proxies decode a path before they route by it, some of them twice, and tidy it up.
+    Then a look-up is answered for another path, with a clean 404 for a customer who is there
+    (https://www.rfc-editor.org/rfc/rfc3986#section-2.2).
+    """
+    return frozenset(name for name, found in _PITFALLS.items() if found.search(customer_key))
+
+
+_PITFALLS: Mapping[str, re.Pattern[str]] = {
+    "slash": re.compile("/"),
+    "backslash": re.compile(r"\\"),
+    "percent": re.compile(r"%(?![0-9A-Fa-f]{2})"),
+    "escape": re.compile(r"%[0-9A-Fa-f]{2}"),
+    "dots": re.compile(r"(?:^|[/\\])\.*(?:[/\\]|$)"),  # a part that is empty or of dots
+}
+
+
 def _pair(public_key: str, secret_key: str) -> str:
     return base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
 
 
-def read_customer(response: Response) -> Customer | None:
+def read_customer(response: Response, customer_key: str) -> Customer | None:
     """Return the customer that a look-up found, or ``None`` for a clean "no such customer".
 
     Clean is a 404 in the API's own envelope, ``{"message": …, "status": 404}``: a proxy's or a
-    wrong host's 404 is none.
+    wrong host's 404 is none. Found is a record with a key of PartnerStack's, and with the one that
+    was asked for where it names any.
 
     :raises DeliveryError: anything else says neither yes nor no, and is never read as missing.
     """
     content = _json_object(response)
     if response.status == 404 and content.get("status") == 404 and "message" in content:
         return None
-    data = content.get("data") if response.status == 200 else None
-    if not isinstance(data, dict):
+    data = content.get("data") if response.status == 200 and _says_yes(content) else None
+    if not isinstance(data, dict) or not _is_of(data, customer_key):
         raise _cannot_tell(response)
     test = data.get("test")
-    return Customer(str(data.get("key", "")), test if isinstance(test, bool) else None)
+    return Customer(data["key"], test if isinstance(test, bool) else None)
+
+
+def _says_yes(content: Mapping[str, Any]) -> bool:
+    """Say whether an envelope's own status, if it has one, is a 2xx, as HTTP's is."""
+    status = str(content.get("status", 200))
+    return status.isdecimal() and int(status) // 100 == 2
+
+
+def _is_of(data: Mapping[str, Any], customer_key: str) -> bool:
+    """Say whether a record is a customer's, and names no other than the one asked for."""
+    key, named = data.get("key"), data.get("customer_key")
+    return isinstance(key, str) and key != "" and named in (None, customer_key)
 
 
 def date_of(response: Response) -> datetime | None:
@@ -306,9 +355,10 @@ def date_of(response: Response) -> datetime | None:
     """
     try:
         date = parsedate_to_datetime(_lowered(response.headers).get("date", ""))
-    except ValueError:
+        # Without a zone it is UTC; with one, it may be beyond the first or the last year there is.
+        return date.astimezone(timezone.utc) if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)
 
 
 def _json_object(response: Response) -> dict[str, Any]:

@@ -1,30 +1,20 @@
-"""``Transport``: one request out, one response in. The only file that touches the network."""
+"""``Transport``: one request out, one response in."""
 
 from __future__ import annotations
 
-import errno
 import http.client
-import io
-import logging
-import socket
 import threading
 import time
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from typing import Protocol
 from urllib.parse import SplitResult
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool
-from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
-from urllib3.poolmanager import PoolManager
-from urllib3.poolmanager import ProxyManager
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 from urllib3.util.retry import Retry
@@ -33,14 +23,18 @@ from .. import forks
 from ..errors import DeliveryError
 from ..errors import NotSent
 from ..errors import Unclear
+from ..settings import is_loopback
+from .exchange import Adapter
+from .exchange import Exchange
+from .exchange import current
 from .protocol import Request
 from .protocol import Response
 
 #: Bytes of an answer that are read; the rest is left on the line.
 LARGEST_BODY = 64 * 1024
-#: Seconds after which a kept connection is not used again. A NAT gateway on the way forgets a
-#: silent one within minutes, and what is sent into the void is unclear.
-LONGEST_REST = 30.0
+#: Seconds for which no connection to a host is used twice, once a request on a kept one got no
+#: answer: there are servers that close it unannounced, while the request is on its way.
+DISTRUST = 600.0
 #: A failed connection is tried again at once, so often; nothing was sent by then.
 _CONNECT_ONLY = Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
 
@@ -51,10 +45,10 @@ class Transport(Protocol):
     def send(self, request: Request, *, within: timedelta) -> Response:
         """Exchange ``request`` for its response.
 
-        :param within: the time for the whole exchange, whatever drips.
-        A body that breaks off or takes too long is as good as none: the status has said it by
-        then, and a conversion that was taken must not be taken for unclear.
+        Headers or a body that break off, make no sense or take too long are as good as none: the
+        status has said it by then, and a conversion that was taken must not be taken for unclear.
 
+        :param within: the time for the whole exchange, whatever drips.
         :raises NotSent: nothing of it left this machine.
         :raises Unclear: it was sent, and no answer came.
         """
@@ -72,24 +66,32 @@ class HTTPTransport:
     def __init__(self, timeout: tuple[float, float]) -> None:
         self._connect_timeout, self._read_timeout = timeout
         self._routes = threading.local()
+        self._distrusted_until: dict[str, float] = {}
         forks.watch(self)
 
     def send(self, request: Request, *, within: timedelta) -> Response:
         """See :meth:`Transport.send`."""
-        started = time.monotonic()
-        exchange = _Exchange(started + within.total_seconds(), self._read_timeout)
-        token = _current.set(exchange)
+        deadline = time.monotonic() + within.total_seconds()
+        exchange = Exchange(deadline, self._read_timeout)
+        token = current.set(exchange)
         try:
             response = self._carry(request, exchange)
             body = _read(response)
         except _TROUBLE as e:
             exchange.hang_up()
-            # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
-            raise _translated(e, exchange) from None
+            if exchange.status is None:
+                self._learn(exchange)
+                # Without its cause, whose text holds the URL and so, in a look-up, a customer key.
+                raise _translated(e, exchange) from None
+            return Response(exchange.status, elapsed=exchange.elapsed())
         finally:
-            _current.reset(token)
-        elapsed = timedelta(seconds=time.monotonic() - (exchange.sent_at or started))
-        return Response(response.status, dict(response.headers), body, elapsed)
+            current.reset(token)
+        return Response(response.status, dict(response.headers), body, exchange.elapsed())
+
+    def _learn(self, exchange: Exchange) -> None:
+        """Trust no kept connection to a host for a while, if there was no answer on one."""
+        if exchange.sent_at is not None and not exchange.is_new:
+            self._distrusted_until[exchange.host] = time.monotonic() + DISTRUST
 
     def before_fork(self) -> None:
         """Nothing to let go: a socket that nobody reads in the child does no harm."""
@@ -98,9 +100,11 @@ class HTTPTransport:
         """Forget the parent's connections; two processes on one would mix their answers."""
         self._routes = threading.local()
 
-    def _carry(self, request: Request, exchange: _Exchange) -> BaseHTTPResponse:
+    def _carry(self, request: Request, exchange: Exchange) -> BaseHTTPResponse:
         parts = urlsplit(request.url)
-        route = self._route_to(f"{parts.scheme}://{parts.netloc}")
+        exchange.host = host = f"{parts.scheme}://{parts.netloc}"
+        exchange.wants_new = time.monotonic() < self._distrusted_until.get(host, 0.0)
+        route = self._route_to(host)
         left = exchange.left()
         # Past requests, whose preparations cost more than the exchange, and which would read a
         # redirect's body without a bound.
@@ -141,16 +145,21 @@ class _Route:
 
 
 def _find_route(host: str) -> _Route:
-    """Ask the environment for proxies and CA bundle, the way requests does, once for each host."""
+    """Ask the environment for proxies and CA bundle, the way requests does, once for each host.
+
+    But for no proxy to this machine: it would carry elsewhere what may be in the clear because it
+    stays here.
+    """
     with requests.Session() as session:
         found = session.merge_environment_settings(host, {}, None, None, None)
         request = requests.Request("GET", host).prepare()
-    adapter: Any = _Adapter()  # whose types are not all published
+    proxies = {} if is_loopback(host) else found["proxies"]
+    adapter: Any = Adapter()  # whose types are not all published
     pool = adapter.get_connection_with_tls_context(
-        request, found["verify"], proxies=found["proxies"], cert=found["cert"]
+        request, found["verify"], proxies=proxies, cert=found["cert"]
     )
     adapter.cert_verify(pool, host, found["verify"], found["cert"])
-    target = adapter.request_url(request, found["proxies"])
+    target = adapter.request_url(request, proxies)
     return _Route(pool, wants_whole_url="://" in target)
 
 
@@ -172,7 +181,7 @@ def _read(raw: BaseHTTPResponse) -> bytes:
     return body[:LARGEST_BODY]
 
 
-def _translated(error: Exception, exchange: _Exchange) -> DeliveryError:
+def _translated(error: Exception, exchange: Exchange) -> DeliveryError:
     if exchange.sent_at is not None:
         return Unclear(f"sent, but no answer came: {_innermost(error)}")
     return NotSent(f"could not connect: {_innermost(error)}")
@@ -192,144 +201,3 @@ def _below(error: BaseException) -> BaseException | None:
     # Not by __context__, which leads on into whatever the caller was dealing with.
     places = (getattr(error, "reason", None), error.__cause__, *error.args)
     return next((place for place in places if isinstance(place, BaseException)), None)
-
-
-# --- a deadline for the whole exchange ----------------------------------------------------------
-# requests and urllib3 know a timeout for each read only: an answer that drips a byte a second
-# never ends. So the socket's timeout is shortened before each read to what is left.
-
-
-@dataclass
-class _Exchange:
-    """One exchange under way.
-
-    :param deadline: when it must be over.
-    :param patience: the seconds that each piece of the answer may take.
-    :param sent_at: when its first byte left.
-    :param reader: what its answer is read from.
-    """
-
-    deadline: float
-    patience: float
-    sent_at: float | None = None
-    reader: io.RawIOBase | None = None
-
-    def left(self) -> float:
-        """Return the seconds that are left.
-
-        :raises TimeoutError: none are.
-        """
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(errno.ETIMEDOUT, "the exchange took too long in all")
-        return left
-
-    def hang_up(self) -> None:
-        """Let go of the socket; Python 3.10 holds on to it when a tunnel fails."""
-        if self.reader is not None:
-            self.reader.close()
-
-
-_current: ContextVar[_Exchange] = ContextVar("flask_partnerstack_exchange")
-
-
-class _BoundedReader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
-        self._sock = sock
-        self._raw = raw
-        self._exchange = _current.get()
-        self._exchange.reader = self
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        try:
-            self._sock.settimeout(min(self._exchange.left(), self._exchange.patience))
-            count: int | None = self._raw.readinto(buffer)
-        except OSError:
-            self._exchange.left()  # says so when the whole took too long, not this piece of it
-            raise
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _BoundedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(sock, self.fp.detach()))
-
-    def begin(self) -> None:
-        super().begin()
-        # http.client knows of interim answers only "100 Continue", and would take "103 Early
-        # Hints" for the answer (https://www.rfc-editor.org/rfc/rfc9110#section-15.2).
-        while self.status < 200:
-            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first
-            super().begin()
-
-
-class _Connection(HTTPConnection):
-    """A connection that notices when the first byte of a request leaves, and that tires."""
-
-    response_class = _BoundedResponse
-    debuglevel = 0  # whoever raises http.client's own would see the token printed
-    _used_at = 0.0
-
-    @property
-    def is_connected(self) -> bool:
-        return time.monotonic() - self._used_at < LONGEST_REST and super().is_connected
-
-    def connect(self) -> None:
-        exchange = _current.get()
-        self.timeout = min(self.timeout or exchange.patience, exchange.left())
-        try:
-            super().connect()
-        finally:
-            exchange.sent_at = None  # asking a proxy for a tunnel sends nothing of ours
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        exchange = _current.get()
-        exchange.left()  # nothing leaves after the deadline
-        self._used_at = time.monotonic()
-        exchange.sent_at = exchange.sent_at or self._used_at
-        super().send(data)
-
-
-@cache
-def _bounded(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
-    """Return the same kind of pool, of plain, TLS or SOCKS connections, of our connections."""
-    theirs: type[Any] = pool.ConnectionCls
-    if issubclass(theirs, _Connection):
-        return pool
-    ours = type(theirs.__name__, (_Connection, theirs), {})
-    return type(pool.__name__, (pool,), {"ConnectionCls": ours})
-
-
-def _bind(manager: PoolManager) -> None:
-    kinds = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {name: _bounded(kind) for name, kind in kinds.items()}
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        _bind(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> ProxyManager:
-        manager: ProxyManager = super().proxy_manager_for(*args, **kwargs)
-        _bind(manager)
-        return manager
-
-
-def _is_not_ours(_record: logging.LogRecord) -> bool:
-    return _current.get(None) is None
-
-
-# urllib3 logs paths, and a look-up's path holds a customer key.
-for _name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
-    logging.getLogger(_name).addFilter(_is_not_ours)

@@ -60,6 +60,25 @@ def test_partners_in_every_order(
         visitor.forget_everything()
 
 
+def test_strict_cookie_stays_away_from_landing_pages(
+    make_site: MakeSite, sandbox: Sandbox, visitor: Visitor
+) -> None:
+    """With SameSite=Strict each partner's link looks like the first, as the start warns."""
+    site = make_site(building(), ATTRIBUTION="first", COOKIE_SAMESITE="Strict")
+    partners = Flask("partners")
+
+    @partners.get("/<partner>")
+    def recommend(partner: str) -> str:
+        return f'<a href="{sandbox.link(partner, site.url("/pricing"))}">on</a>'
+
+    with serving(partners) as port:
+        for partner in ("ada", "bob"):
+            visitor.go(f"http://partners.localhost:{port}/{partner}")
+            visitor.page.click("a")
+            visitor.page.wait_for_url("**/pricing?**")
+    assert visitor.kept() == sandbox.clicked[1]
+
+
 @pytest.mark.parametrize("first", ["/bare", "/scripted"])
 @pytest.mark.parametrize("second", ["/scripted", "/captured"])
 def test_second_landing_page_out_of_a_cache(

@@ -80,6 +80,50 @@ def test_policy_without_the_nonce_is_violated(
     assert "script-src-elem inline" in visitor.script("violations")
 
 
+@pytest.mark.parametrize(
+    ("policy", "started"),
+    [
+        ("require-trusted-types-for 'script'", True),
+        ("require-trusted-types-for 'script'; trusted-types partnerstack", True),
+        ("require-trusted-types-for 'script'; trusted-types 'none'", False),
+        ("trusted-types 'none'", True),
+    ],
+)
+def test_policy_of_trusted_types(
+    make_site: MakeSite, sandbox: Sandbox, visitor: Visitor, policy: str, started: bool
+) -> None:
+    """The loader's script is one of the page's own; a policy that names others must name ours."""
+    page = "<!doctype html>{{ partnerstack_snippet() }}<script>var ran = true</script>"
+
+    def build(app: Flask, _: PartnerStack) -> None:
+        headers = {"Content-Security-Policy": policy}
+        app.add_url_rule("/", "root", lambda: (render_template_string(page), headers))
+
+    visitor.context.route(
+        "**/pr/js", lambda route: route.fulfill(body="", content_type="text/javascript")
+    )
+    visitor.go(make_site(build).url())
+    tags = visitor.script("document.querySelectorAll('script[data-partnerstack]').length")
+    assert (tags == 1, visitor.script("ran")) == (started, True)
+    assert any("TrustedScriptURL" in said for said in visitor.console) is not started
+
+
+def test_policy_that_forbids_the_call_is_said(
+    make_site: MakeSite, sandbox: Sandbox, visitor: Visitor
+) -> None:
+    """Without 'self' in connect-src no click is posted, and the console says so."""
+
+    def build(app: Flask, _: PartnerStack) -> None:
+        headers = {"Content-Security-Policy": "connect-src 'none'"}
+        page = "<!doctype html>{{ partnerstack_capture() }}"
+        app.add_url_rule("/", "root", lambda: (render_template_string(page), headers))
+
+    with visitor.page.expect_console_message(
+        lambda message: "click could not be kept" in message.text
+    ):
+        visitor.go(sandbox.link("ada", make_site(build).url()))
+
+
 @pytest.mark.parametrize("place", ["head", "body", "deferred"])
 def test_init_hook_is_called_wherever_it_is(
     make_site: MakeSite, sandbox: Sandbox, visitor: Visitor, place: str

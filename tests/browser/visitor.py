@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 OURS = "partnerstack_referral"
 CLICK = "/_partnerstack/click"
+#: How long a browser may take to do what it is about to, in seconds; nothing is asserted of it.
+PATIENCE = 60.0
 
 
 class Sandbox:
@@ -88,6 +92,16 @@ class Visitor:
             "document.cookie.includes('growSumoPartnerKey=' + growsumo.data.partner_key)"
         )
 
+    def go_and_load_ahead(self, url: str) -> None:
+        """Open a page that has another one loaded ahead of time, and wait until it is there."""
+        told: list[str] = []
+        browser = self.context.new_cdp_session(self.page)
+        browser.on("Preload.prefetchStatusUpdated", lambda event: told.append(event["status"]))
+        browser.send("Preload.enable")
+        self.go(url)
+        self._await(lambda: "Ready" in told)
+        browser.detach()
+
     def sign_up(self, url: str, email: str = "grace@example.com") -> None:
         """Send the signup form at ``url``."""
         self.go(url)
@@ -126,6 +140,16 @@ class Visitor:
         """Return the xid that our cookie keeps, if we have one."""
         value = self.cookies().get(OURS)
         return None if value is None else value.split("x=")[1].split("&")[0]
+
+    def await_kept(self, xid: str) -> None:
+        """Wait until our cookie keeps this click."""
+        self._await(lambda: self.kept() == xid)
+
+    def _await(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            assert time.monotonic() < deadline, "it did not come to this"
+            self.script("null")  # events come in while the browser is asked something
 
     def script(self, expression: str) -> Any:
         """Return what an expression of the page's JavaScript gives."""

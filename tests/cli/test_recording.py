@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from flask_partnerstack import Conversion
 from flask_partnerstack import Status
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.cli import progress
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.signals import conversion_recorded
@@ -214,8 +216,11 @@ def test_import_as_json(app: Flask) -> None:
     assert said["bad"][0]["field"] == "xid"
 
 
-def test_import_reads_on_after_a_byte_that_is_not_utf_8(app: Flask, tmp_path: Path) -> None:
+def test_import_reads_on_after_a_byte_that_is_not_utf_8(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its row is a bad one, by the line that an editor shows, and all the others are recorded."""
+    monkeypatch.setattr(progress, "IN_LOG", math.inf)  # how far it is, on a slow machine
     rows = [f"k{number},{XID},Jo\r\n".encode() for number in range(2, 2002)]
     rows[1499] = f"k1501,{XID},M\xfcller\r\n".encode("latin-1")
     path = tmp_path / "missed.csv"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,9 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy_lite import SQLAlchemy as LiteSQLAlchemy
 from sqlalchemy import MetaData
+from sqlalchemy import NullPool
+from sqlalchemy import Pool
+from sqlalchemy import StaticPool
 from sqlalchemy import create_engine
 from sqlalchemy import event
 from sqlalchemy import make_url
@@ -31,6 +36,7 @@ from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.ledger import joined
+from flask_partnerstack.ledger.tables import entries
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.testing import rehearse
 from tests.kit import Clock
@@ -312,6 +318,31 @@ def test_an_engine_of_another_isolation_level_delivers_once(
     assert len(transport.requests) == 1
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"isolation_level": "AUTOCOMMIT"},
+        {"execution_options": {"isolation_level": "AUTOCOMMIT"}},
+        {"connect_args": {"autocommit": True}},
+        {"connect_args": {"autocommit": True}, "poolclass": NullPool},
+    ],
+)
+def test_an_engine_that_commits_each_statement_has_our_transactions_whole(
+    servers: Servers, db: Any, build: Any, kind: str, options: dict[str, Any]
+) -> None:
+    """What two deliverers hold against each other lasts longer than one statement."""
+    house = build(servers.empty(kind), db, **options)
+    track_conversion("acme", xid=XID)
+    with contextlib.suppress(ValueError), house.ledger.storage.write() as conn:
+        conn.execute(entries.delete())
+        raise ValueError("anything")
+    assert house.entry("acme") is not None
+    with house.db.engine.connect() as conn:
+        conn.exec_driver_sql("DELETE FROM partnerstack_entry")
+    assert house.entry("acme") is None
+
+
 @pytest.mark.parametrize("in_session", [True, False])
 def test_no_event_and_no_pragma_is_set_on_the_apps_engine(legacy: House, in_session: bool) -> None:
     """The app's SQLite keeps its journal mode, and its engine whatever listens to it."""
@@ -349,6 +380,95 @@ def listeners(target: Any) -> dict[str, list[Any]]:
     return {
         name: list(getattr(target.dispatch, name)) for name in sorted(target.dispatch._event_names)
     }
+
+
+@pytest.mark.parametrize("kind", ["wal", "postgresql", "mariadb"])
+def test_what_is_recorded_waits_for_no_connection_of_the_apps(
+    tmp_path: Path, servers: Servers, db: Any, build: Any, kind: str
+) -> None:
+    """The request's session has the last one until it ends, and a signup is recorded beside it."""
+    url = servers.empty(kind) if kind in SERVERS else sqlite_url(tmp_path)
+    if kind == "wal":
+        keep_wal(url)
+    house = build(url, db, recipe=kind == "wal", pool_size=1, max_overflow=0, pool_timeout=0.1)
+    assert house.db.session.scalars(house.db.select(house.db.User)).all() == []
+    track_conversion("acme", xid=XID)
+    assert house.entry("acme") is not None
+
+
+def test_a_connection_of_the_ledgers_is_made_as_the_apps(
+    servers: Servers, db: Any, build: Any
+) -> None:
+    """With a token made for each, with what a listener sets, and seen by who listens to all."""
+    house = build(servers.empty("postgresql"), db)
+    heard: list[str] = []
+    engine = house.db.engine
+    event.listen(engine, "do_connect", lambda *of: of[3].update(application_name="token"))
+    event.listen(engine, "connect", set_search_path)
+    with house.ledger.storage.read() as conn:
+        event.listen(engine, "before_cursor_execute", lambda *of: heard.append(of[2]))
+        said = [conn.exec_driver_sql(f"SHOW {name}").scalar() for name in SET_BY_THE_APP]
+    assert said == ["token", "public, pg_catalog"]
+    assert heard == [f"SHOW {name}" for name in SET_BY_THE_APP]
+
+
+SET_BY_THE_APP = ("application_name", "search_path")
+
+
+def set_search_path(driver: Any, _record: object) -> None:
+    driver.execute("SET search_path = public, pg_catalog")
+    driver.commit()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mariadb"])
+def test_connections_of_the_ledgers_end_with_the_apps(
+    tmp_path: Path, servers: Servers, db: Any, build: Any, kind: str
+) -> None:
+    """Disposing of the app's engine leaves none open, and the next call makes another."""
+    house = build(servers.empty(kind) if kind in SERVERS else sqlite_url(tmp_path), db)
+    track_conversion("acme", xid=XID)
+    pool = pool_of(house)
+    kept = pool.checkedin()
+    house.db.engine.dispose()
+    gc.collect()  # an error that SQLAlchemy caught in the meantime may still know the app's pool
+    assert (kept, pool.checkedin()) == (1, 0)
+    assert house.entry("acme") is not None
+    assert pool_of(house) is not pool
+
+
+def pool_of(house: House) -> Any:
+    """Return the pool that the ledger has its connections of."""
+    with house.ledger.storage.read() as conn:
+        return conn.engine.pool
+
+
+@pytest.mark.parametrize("pool", [NullPool, StaticPool])
+def test_a_pool_that_cannot_be_used_up_is_shared(
+    servers: Servers, db: Any, build: Any, pool: type[Pool]
+) -> None:
+    """One that keeps no connection, or just one, is what the app wants of its database."""
+    house = build(servers.empty("postgresql"), db, poolclass=pool)
+    house.db.session.remove()
+    track_conversion("acme", xid=XID)
+    assert pool_of(house) is house.db.engine.pool
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mariadb"])
+def test_a_forked_child_has_connections_of_its_own(
+    tmp_path: Path, servers: Servers, db: Any, build: Any, kind: str
+) -> None:
+    """None of the ledger's crosses a fork, and the app's pool may be forgotten or not."""
+    house = build(servers.empty(kind) if kind in SERVERS else sqlite_url(tmp_path), db)
+    track_conversion("parent", xid=XID)
+    house.db.session.remove()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            house.db.engine.dispose(close=False)
+            track_conversion("child", xid=XID)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert {entry.customer_key for entry in house.ledger.entries()} == {"child", "parent"}
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
@@ -415,6 +535,22 @@ def test_the_apps_own_bound_for_locks_stays(
     assert (bound, left) == (2, 17)
 
 
+@pytest.mark.parametrize("name", ["innodb_lock_wait_timeout", "lock_wait_timeout"])
+def test_a_bound_on_the_apps_one_connection_stays(
+    servers: Servers, db: Any, build: Any, name: str
+) -> None:
+    """Where there is but one for all, it waits for rows and for tables as the app wants it to."""
+    house = build(servers.empty("mariadb"), db, poolclass=StaticPool)
+    house.db.session.remove()
+    with house.db.engine.connect() as conn:
+        conn.exec_driver_sql(f"SET SESSION {name} = 17")
+    with house.ledger.storage.write() as conn:
+        bound = conn.exec_driver_sql(f"SELECT @@SESSION.{name}").scalar()
+    with house.db.engine.connect() as conn:
+        left = conn.exec_driver_sql(f"SELECT @@SESSION.{name}").scalar()
+    assert (bound, left) == (2, 17)
+
+
 def test_a_connection_that_breaks_is_not_given_back(servers: Servers, db: Any, build: Any) -> None:
     """Killed in the middle it cannot get its bound back: the pool gets another one."""
     house = build(servers.empty("mariadb"), db, pool_size=1, max_overflow=0)
@@ -444,3 +580,25 @@ def test_a_rehearsal_keeps_the_apps_database(legacy: House) -> None:
         legacy.db.session.commit()
         rehearsal.assert_converted("acme")
     assert legacy.entry("acme") is not None
+
+
+def test_no_rehearsal_touches_what_waits_in_the_apps_database(legacy: House) -> None:
+    """A real conversion there is none of its business: it is refused, with the way out."""
+    with legacy.app.app_context():
+        track_conversion("real", xid=XID)
+    before = legacy.entry("real")
+    with (
+        pytest.raises(ConfigurationError, match=r"entries that wait .*SQLALCHEMY_DATABASE_URI"),
+        rehearse(legacy.app),
+    ):
+        pass
+    assert legacy.entry("real") == before
+
+
+def test_a_rehearsal_begins_before_its_tables_are_made(legacy: House) -> None:
+    """What is not there holds nobody's conversion."""
+    legacy.db.drop_all()
+    with rehearse(legacy.app) as rehearsal:
+        legacy.db.create_all()
+        track_conversion("acme", xid=XID)
+        rehearsal.assert_converted("acme")

@@ -7,10 +7,14 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import Delete
+from sqlalchemy import Update
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import scoped_session
@@ -23,8 +27,11 @@ from flask_partnerstack._state import get_state
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger.tables import entries
+from tests.servers import Servers
 
 from .conftest import House
+from .conftest import make_db
 
 XID = "h8pb9E7TZK6YMO"
 
@@ -266,6 +273,22 @@ def test_a_stricter_level_raises_the_databases_own_error(house: House) -> None:
             track(house, "acme", session)
 
 
+def test_mariadbs_snapshot_isolation_raises_its_own_error(servers: Servers, build: Any) -> None:
+    """On from 11.6: a row that was written since the snapshot is to be tried again, as it says."""
+    house = build(servers.empty("mariadb"), make_db())
+    with Session(house.db.engine) as session, Session(house.db.engine) as other:
+        try:
+            session.execute(text("SET innodb_snapshot_isolation = ON"))
+        except OperationalError:
+            pytest.skip("MariaDB has known it since 10.6.18")
+        session.scalars(house.db.select(house.db.User.name)).all()
+        track(house, "acme", other)
+        other.commit()
+        with pytest.raises(DBAPIError, match="try restarting transaction"):
+            track(house, "acme", session)
+        session.invalidate()
+
+
 # --- what can be joined -------------------------------------------------------------------------
 
 
@@ -307,6 +330,30 @@ def test_a_session_over_a_transaction_of_somebody_else(house: House) -> None:
         around.rollback()
         session.close()
     assert (house.entry("acme"), house.recorded) == (None, [])
+
+
+def test_a_session_with_replicas_writes_to_the_leader(legacy: House) -> None:
+    """SQLAlchemy's recipe sends there what changes rows; all else is read from a replica."""
+    replica = create_engine("sqlite://")
+
+    class RoutingSession(Session):
+        def get_bind(self, *_mapper: Any, clause: Any = None, **_asked: Any) -> Any:
+            writes = self._flushing or isinstance(clause, Update | Delete)
+            return legacy.db.engine if writes else replica
+
+    with RoutingSession() as session:
+        track(legacy, "acme", session)
+        session.commit()
+    assert legacy.recorded == ["acme"]
+    replica.dispose()
+
+
+def test_a_session_that_is_bound_by_table(legacy: House) -> None:
+    """The ledger's table leads to its database, also where every table has one of its own."""
+    with Session(binds={entries: legacy.db.engine}) as session:
+        track(legacy, "acme", session)
+        session.commit()
+    assert legacy.recorded == ["acme"]
 
 
 def test_an_asynchronous_session_is_refused_with_the_way_out(legacy: House) -> None:

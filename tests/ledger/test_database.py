@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import traceback
 from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy import MetaData
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
+from sqlalchemy import select
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import StatementError
@@ -24,17 +26,23 @@ from sqlalchemy.exc import StatementError
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import ConfigurationError
 from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Storage
 from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.ledger import parse_url
 from flask_partnerstack.ledger import schema
+from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.connecting import BUSY_WAIT
 from flask_partnerstack.ledger.connecting import POOL_WAIT
 from flask_partnerstack.ledger.connecting import TURN_WAIT
 from flask_partnerstack.ledger.connecting import location_of
+from flask_partnerstack.ledger.connecting import same_database
+from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import SCHEMA_VERSION
+from flask_partnerstack.ledger.tables import entries
 from flask_partnerstack.ledger.trouble import told
 from tests.servers import SERVERS
 from tests.servers import Servers
@@ -87,11 +95,20 @@ def test_a_forked_child_opens_its_own(database: Database) -> None:
     assert found == "was here"
 
 
+@pytest.fixture(params=["its own", "the app's"])
+def file_storage(request: pytest.FixtureRequest, database: Database) -> Iterator[Storage]:
+    """The ledger in a file of its own, and in the app's."""
+    database.migrate()
+    engine = create_engine(database.url)
+    yield database if request.param == "its own" else AppDatabase(lambda: engine)
+    engine.dispose()
+
+
 def test_a_child_records_whatever_another_thread_of_its_parent_was_about(
-    database: Database,
+    file_storage: Storage,
 ) -> None:
     """A lock of SQLite's that is held at a fork would never be free again in the child."""
-    ended = threading.Event()
+    database, ended = file_storage, threading.Event()
 
     def open_and_close() -> None:
         while not ended.is_set():
@@ -117,7 +134,7 @@ def test_a_fork_in_a_transaction_waits_for_nobody(database: Database) -> None:
     assert _code_of(_recording_child(database, 1)) == 0
 
 
-def _recording_child(database: Database, number: int) -> int:
+def _recording_child(database: Storage, number: int) -> int:
     child = os.fork()
     if child:
         return child
@@ -358,7 +375,90 @@ def test_a_location_says_where_and_keeps_the_secrets(url: str, shown: str) -> No
     assert "s3cret" not in location
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("postgresql+psycopg://a@/shop?host=db1", "postgresql+psycopg://b@/shop?host=db2", False),
+        ("postgresql+psycopg://a@/shop?host=/run/a", "postgresql://a@/shop?host=/run/b", False),
+        ("postgresql+psycopg://a@/?service=shop", "postgresql+psycopg://a@/?service=led", False),
+        ("postgresql://a@db1/shop?port=6432", "postgresql://a@db1/shop", False),
+        ("mysql+pymysql://a@/s?unix_socket=/a", "mysql+pymysql://a@/s?unix_socket=/b", False),
+        ("mysql+pymysql://a@/s?unix_socket=/a", "mysql+mysqldb://b@/s?unix_socket=/a", True),
+        ("postgresql+psycopg://a@/shop?host=db1", "postgresql://b@db1:5432/shop", True),
+        ("postgresql+psycopg://a@/shop?application_name=x", "postgresql://b@localhost/shop", True),
+    ],
+)
+def test_a_database_is_known_by_where_its_url_leads(one: str, other: str, same: bool) -> None:
+    """Whatever driver and user, and whether the place is said before or after the mark."""
+    assert same_database(make_url(one), make_url(other)) is same
+
+
 # --- a server's own ways ------------------------------------------------------------------------
+
+
+#: Whose transactions are as strict as can be, unless they say otherwise.
+STRICT = {
+    "postgresql": {"options": "-c default_transaction_isolation=serializable"},
+    "mariadb": {"init_command": "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_a_servers_own_strictness_does_not_matter(
+    servers: Servers, conversion: Make, kind: str
+) -> None:
+    """One signup is written while another's entry is claimed, whatever level is the default."""
+    url = servers.empty(kind).update_query_dict(STRICT[kind])
+    ledger = Ledger(Database(url, embedded=False), lease=timedelta(minutes=2))
+    ledger.init()
+    ledger.record(conversion("acme"))
+    with ledger.storage.write() as conn:
+        conn.execute(select(entries)).all()
+        assert len(ledger.claim(1)) == 1
+        conn.execute(entries.insert(), new_row(conversion("globex"), utcnow(), None))
+    assert ledger.get("globex").attempts == 0
+    ledger.close()
+
+
+@pytest.mark.parametrize("is_apps", [True, False])
+def test_a_table_that_somebody_holds_is_not_waited_for_for_long(
+    servers: Servers, conversion: Make, is_apps: bool
+) -> None:
+    """A dump or an ALTER of MariaDB's: an error, and not a day's wait."""
+    engine = create_engine(servers.empty("mariadb"))
+    ours = Database(engine.url, embedded=False)
+    ledger = Ledger(AppDatabase(lambda: engine) if is_apps else ours, lease=timedelta(minutes=2))
+    ledger.init()
+    ledger.record(conversion("acme"))
+    with engine.connect() as conn:
+        conn.exec_driver_sql("LOCK TABLES partnerstack_entry READ")
+        with pytest.raises(LedgerUnavailable, match=r"(?i)lock"):
+            ledger.record(conversion("globex"))
+        conn.exec_driver_sql("UNLOCK TABLES")
+    ledger.close()
+    engine.dispose()
+
+
+#: As a connection is that was made while its server was read-only, in the middle of a failover.
+READ_ONLY = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_a_connection_that_takes_no_writes_is_given_up(
+    servers: Servers, conversion: Make, kind: str
+) -> None:
+    """One signup is refused for it, and the next one has a connection that does."""
+    ledger = Ledger(Database(servers.empty(kind), embedded=False), lease=timedelta(minutes=2))
+    ledger.init()
+    with ledger.storage.read() as conn:
+        conn.exec_driver_sql(READ_ONLY[kind])
+    with pytest.raises(LedgerUnavailable, match=r"(?i)read.only"):
+        ledger.record(conversion("acme"))
+    assert ledger.record(conversion("acme")).new
+    ledger.close()
 
 
 @pytest.fixture

@@ -456,6 +456,15 @@ def test_a_key_pair_is_known_by_what_it_found(any_ledger: Ledger) -> None:
     assert not any_ledger.knows_pair("pk_test")
 
 
+def test_a_key_pair_is_known_by_the_kinds_of_keys_it_found(any_ledger: Ledger) -> None:
+    """Whoever found a key with a slash is trusted with slashes, and with nothing else."""
+    any_ledger.note_found("pk_live", kinds=["slash", "dots"])
+    assert any_ledger.knows_pair("pk_live", ["slash"])
+    assert any_ledger.knows_pair("pk_live", ["slash", "dots"])
+    assert not any_ledger.knows_pair("pk_live", ["slash", "percent"])
+    assert not any_ledger.knows_pair("pk_test", ["slash"])
+
+
 def test_many_note_at_once(any_ledger: Ledger) -> None:
     """Six processes that look up at the same time lose no miss, and none fails over a find."""
     all_at_once(lambda: any_ledger.note_miss(HOUR))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -216,6 +218,22 @@ def test_no_byte_of_the_customer_is_left_in_the_file(
     for file in tmp_path.glob("partnerstack.db*"):
         assert b"zaphod" not in file.read_bytes(), file
         assert b"y" * 100 not in file.read_bytes(), file
+
+
+def test_what_a_reader_kept_is_gone_when_it_is_tried_again(
+    ledger: Ledger, conversion: Make, tmp_path: Path
+) -> None:
+    """A backup that reads just then keeps the log; no signup behind it would empty that."""
+    path, log = tmp_path / "partnerstack.db", tmp_path / "partnerstack.db-wal"
+    ledger.record(conversion("zaphod", email="zaphod@example.com"))
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM partnerstack_entry").fetchall()
+        ledger.erase("zaphod")
+        assert not ledger.forget_what_stayed()
+    assert b"zaphod" in log.read_bytes()
+    assert ledger.forget_what_stayed()
+    assert b"zaphod" not in path.read_bytes() + log.read_bytes()
 
 
 # --- pruning ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from authlib.integrations.flask_client import OAuth
+from flask import Blueprint
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_security import RegisterFormV2
@@ -136,6 +137,23 @@ def test_oauth_credits_no_account_that_was_there(oauth_app: Flask, entries: Entr
         find_or_create("a@b.example")
     sign_in(referred(oauth_app))
     assert entries(oauth_app) == []
+
+
+def test_flask_dances_callback_keeps_what_was_taken_along(make_app: MakeApp) -> None:
+    """Its blueprint has one hook for the way there and the way back, where no cookie may come."""
+    dance = Blueprint("provider", __name__)
+    dance.before_request(oauth.take_along)
+    dance.add_url_rule("/provider", "login", lambda: "")
+    dance.add_url_rule("/provider/authorized", "authorized", lambda: "")
+    app = make_app()
+    app.register_blueprint(dance)
+    client = referred(app)
+    client.get("/provider")
+    client.delete_cookie("partnerstack_referral")
+    client.get("/provider/authorized")
+    client.get("/provider")
+    with client.session_transaction() as session:
+        assert Referral.loads(session["referral"]).xid == XID
 
 
 # --- confirmation -------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ import pytest
 
 from flask_partnerstack import Referral
 from flask_partnerstack.referral import EMPTY
+from flask_partnerstack.referral import carries_two
 from flask_partnerstack.referral import read_query
 from flask_partnerstack.referral.query import MOST_FIELDS
+from flask_partnerstack.sandbox.links import Link
 
 read = partial(
     read_query, xid_params=("ps_xid", "gsxid"), partner_key_params=("ps_partner_key", "gspk")
@@ -36,7 +38,8 @@ def test_nothing_of_ours_is_the_empty_referral(query: str) -> None:
     ("query", "xid"),
     [
         ("gsxid=aaaa&ps_xid=bbbb", "bbbb"),
-        ("ps_xid=bbbb&ps_xid=cccc", "bbbb"),
+        ("ps_xid=bbbb&ps_xid=cccc", "cccc"),
+        ("ps_xid=bbbb&ps_xid=%3C", "bbbb"),
         ("ps_xid=&ps_xid=cccc", "cccc"),
         ("ps_xid=a+b+c&gsxid=aaaa", "aaaa"),
         ("ps_xid=bbbb&amp;gsxid=aaaa", "bbbb"),
@@ -45,9 +48,56 @@ def test_nothing_of_ours_is_the_empty_referral(query: str) -> None:
         ("ps_xid=bbbb;gsxid=aaaa", None),
     ],
 )
-def test_first_valid_value_counts(query: str, xid: str | None) -> None:
-    """Per name the first valid value counts, then the names in their order."""
+def test_last_valid_value_of_the_first_name_counts(query: str, xid: str | None) -> None:
+    """The names count in their order, and per name the last valid value."""
     assert read(query).xid == xid
+
+
+#: What a destination carries that was copied with somebody's click in it, and what a link appends.
+OLD, NEW = "ps_xid=old1&ps_partner_key=Ym9i", "ps_xid=new1&ps_partner_key=YWRh"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{OLD}&{NEW}",
+        f"{OLD}&{NEW}&gsxid=new1&gspk=YWRh",
+        f"{NEW}&gsxid=new1&gspk=YWRh&{OLD}",
+        f"gsxid=new1&{NEW}&{OLD}",
+        f"{OLD}&gsxid=old1&gspk=Ym9i&{NEW}&gsxid=new1&gspk=YWRh",
+        f"{OLD}&{NEW}&gspk=YWRh",
+        "gsxid=old1&gspk=Ym9i&gspk=YWRh&gsxid=new1",
+    ],
+)
+def test_of_two_clicks_the_links_own_counts(query: str) -> None:
+    """What the twin confirms, else what was appended; and the partner is the click's."""
+    found = read(query)
+    assert (found.xid, found.partner_key) == ("new1", "ada")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_destination_with_a_click_of_its_own(version: int) -> None:
+    """A link whose destination was copied from a landing page is paid to whoever was clicked."""
+    old = Link("https://acme.com/pricing?plan=team", "bob", "OldClick1", version=version).url
+    new = Link(old, "ada", "NewClick1", version=version).url
+    found = read(new.partition("?")[2])
+    assert (found.xid, found.partner_key) == ("NewClick1", "ada")
+
+
+@pytest.mark.parametrize(
+    ("query", "rivals"),
+    [
+        (f"{OLD}&{NEW}", True),
+        ("gsxid=old1&gsxid=new1", True),
+        (f"{OLD}&{OLD}", False),
+        (f"{OLD}&ps_xid=&ps_xid=%3C&xps_xid=new1", False),
+        (f"{OLD}&gsxid=old1", False),
+        ("", False),
+    ],
+)
+def test_two_clicks_are_noticed(query: str, rivals: bool) -> None:
+    """Two different ones under one name, not one twice."""
+    assert carries_two(query, ("ps_xid", "gsxid")) is rivals
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
@@ -155,6 +156,55 @@ def test_empty_referral_is_stored_too() -> None:
 def test_garbage_gives_the_empty_referral(text: str | None) -> None:
     """What we did not write is nobody's referral, and no error."""
     assert Referral.loads(text) is EMPTY
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [FULL.dumps()[:40], json.dumps(FULL.dumps()), {"v": 2, "xid": "x"}, {"v": 1, "xid": 7}],
+)
+def test_what_cannot_be_read_is_said(
+    stored: str | dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A click that its column has cut would be lost in silence; nothing of it is shown."""
+    assert Referral.loads(stored) is EMPTY
+    (line,) = caplog.records
+    assert line.levelno == logging.WARNING
+    assert "cannot be read" in line.getMessage()
+    assert "Kvx64" not in line.getMessage()
+
+
+@pytest.mark.parametrize("stored", [None, "", {}, EMPTY.dumps(), Referral(None, "ann").dumps()])
+def test_nobodys_click_is_no_warning(
+    stored: str | dict[str, object] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row of a customer without a click is read in silence."""
+    assert Referral.loads(stored).xid is None
+    assert caplog.messages == []
+
+
+def test_a_column_of_json_is_read() -> None:
+    """A driver makes a mapping of such a text, and it is read as the text is."""
+    text = FULL.dumps()
+    assert Referral.loads(json.loads(text)) == Referral.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("partner_key", "sub_ids", "kept"),
+    [
+        ("ann", ("c001",), ("ann", ("c001",))),
+        ("ann", ("\U0001f389" * 255,) * 10, ("ann", ())),
+        ("\U0001f389" * 512, ("c001",), (None, ())),
+    ],
+)
+def test_a_stored_referral_is_never_long(
+    partner_key: str, sub_ids: tuple[str, ...], kept: tuple[str | None, tuple[str, ...]]
+) -> None:
+    """A visitor chooses a link's length, and not how much a column has to hold."""
+    text = Referral("x" * 128, partner_key, NOON, sub_ids).dumps()
+    assert len(text.encode()) <= 2048
+    stored = Referral.loads(text)
+    assert (stored.xid, stored.clicked_at) == ("x" * 128, NOON)
+    assert (stored.partner_key, stored.sub_ids) == kept
 
 
 @pytest.mark.parametrize("at", ["noon", True, None, [], 1e400, -1e400, float("nan"), 10**30])

@@ -165,6 +165,26 @@ def test_customer_key_may_be_anything(visitor: Visitor, key: str) -> None:
     assert visitor.look_up(key).get_json()["data"]["customer_key"] == key
 
 
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [
+        ("42", 200),
+        ("a b", 200),
+        ("50%", 200),
+        ("a/b", 404),
+        ("%2F", 404),
+        ("a\\b", 404),
+        ("%41", 404),
+    ],
+)
+def test_customer_keys_may_be_decoded(make_visitor: type[Visitor], key: str, status: int) -> None:
+    """With decode_keys a slash leads elsewhere, and %41 is an A, however they were quoted."""
+    visitor = make_visitor(decode_keys=True)
+    visitor.send(key)
+
+    assert visitor.look_up(key).status_code == status
+
+
 def test_unknown_customer(visitor: Visitor) -> None:
     """Nobody of that name is a 404 in the envelope, and the look-up is remembered."""
     response = visitor.look_up("nobody")

@@ -156,6 +156,7 @@ track_conversion(
     meta={"seats": 3},
     xid="Kvx64pph9uhCju",
 )
+track_conversion("42", xid=None)
 track_conversion("42", referral=None)
 track_conversion("42", referral=current_referral)
 track_conversion("42", referral=Referral.loads("text from a user's row"))
@@ -200,6 +201,8 @@ def of_a_referral(referral: Referral) -> None:
     assert_type(referral.clicked_at, datetime | None)
     assert_type(referral.dumps(), str)
     assert_type(Referral.loads(referral.dumps()), Referral)
+    assert_type(Referral.loads({"v": 1, "xid": "Kvx64pph9uhCju"}), Referral)
+    assert_type(Referral.loads(None), Referral)
     assert_type(current_referral, Referral)
     assert_type(partnerstack.decorate_url("https://app.acme.com/"), str)
 

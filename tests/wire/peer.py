@@ -50,6 +50,12 @@ class Line:
         """Hang up rudely: what was sent last may be lost."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
+    def tear(self) -> None:
+        """Reset the connection here and now, without a word that it ends."""
+        self.reset()
+        self._input.close()
+        self.sock.close()
+
     def pipe_to(self, port: int) -> None:
         """Carry bytes to another server and back, until either end goes."""
         with socket.create_connection(("127.0.0.1", port)) as other:

@@ -19,6 +19,7 @@ from flask_partnerstack.errors import Refused
 from flask_partnerstack.errors import Rejected
 from flask_partnerstack.errors import Unclear
 from flask_partnerstack.sandbox import SandboxProcess
+from flask_partnerstack.sandbox import SandboxSettings
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.wire import Client
 from flask_partnerstack.wire import Customer
@@ -144,6 +145,25 @@ def test_lookup_of_what_lags(client: Client, sandbox: SandboxProcess) -> None:
         client.look_up("7f3e", within=WITHIN)
 
 
+def test_lookup_that_says_no_with_a_200(client: Client, sandbox: SandboxProcess) -> None:
+    """A "not found" in a 200's envelope is no find, although the customer is there."""
+    client.deliver(conversion(), within=WITHIN)
+    body = '{"data": {}, "message": "Customer not found", "status": 404}'
+    sandbox.fault(on="api", status=200, body=body)
+    with pytest.raises(Unclear):
+        client.look_up("7f3e", within=WITHIN)
+
+
+@pytest.mark.parametrize("key", ["a/b", "%2F"])
+def test_lookup_where_keys_are_decoded_on_the_way(key: str) -> None:
+    """A key with a slash is cleanly missing there, although the customer is known."""
+    with SandboxProcess(SandboxSettings(decode_keys=True)) as decoding:
+        client = client_of(decoding)
+        client.deliver(conversion(key), within=WITHIN)
+        assert client.look_up(key, within=WITHIN) is None
+        assert [customer["customer_key"] for customer in decoding.customers()] == [key]
+
+
 SECRETS = {
     "PARTNERSTACK_TOKEN": "tok/en+&-Zx81",
     "PARTNERSTACK_PUBLIC_KEY": "pk_Zx82",
@@ -177,6 +197,28 @@ def test_an_answer_that_echoes_the_request_gives_no_secret_away(ask: str, prefix
     answer = raised.value.answer
     assert "r *" in answer or "c *" in answer  # Bearer ***, Basic ***
     assert not [part for part in ("Zx", "tok", "sk_", "pk_", "cGtf") if part in answer]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.parametrize("before", ["", " " * 400, "x" * 495])
+def test_an_answer_in_another_encoding_gives_no_secret_away(encoding: str, before: str) -> None:
+    """What is left when its NULs are dropped is masked too, also where the answer is cut."""
+    transport = ScriptedTransport()
+    said = f"{before} no tok/en+&-Zx81, no sk_Zx83".encode(encoding)
+    transport.answers = [Response(400, body=said)]
+    with pytest.raises(DeliveryError) as raised:
+        Client(Settings.from_mapping(SECRETS), transport).deliver(conversion(), within=WITHIN)
+    assert not [part for part in ("Zx", "tok", "sk_") if part in raised.value.answer]
+
+
+@pytest.mark.parametrize("break_", ["\0", "\x7f", "\r\n", "\t", "\x1f", "\u200b", "\0 \0"])
+def test_an_answer_that_breaks_a_secret_gives_it_not_away(break_: str) -> None:
+    """A character in the midst of it that is not shown, or shown as a space, hides no secret."""
+    transport = ScriptedTransport()
+    transport.answers = [Response(400, body=f"no tok/en+{break_}&-Zx81 here".encode())]
+    with pytest.raises(DeliveryError) as raised:
+        Client(Settings.from_mapping(SECRETS), transport).deliver(conversion(), within=WITHIN)
+    assert raised.value.answer == "no *** here"
 
 
 def test_a_receipt_gives_no_secret_away() -> None:

@@ -25,9 +25,11 @@ from flask_partnerstack.errors import Unclear
 from flask_partnerstack.wire import Customer
 from flask_partnerstack.wire import Receipt
 from flask_partnerstack.wire import Response
+from flask_partnerstack.wire import pitfalls_of
 from flask_partnerstack.wire.protocol import LONGEST_ANSWER
 from flask_partnerstack.wire.protocol import PROMPT
 from flask_partnerstack.wire.protocol import conversion_request
+from flask_partnerstack.wire.protocol import date_of
 from flask_partnerstack.wire.protocol import lookup_request
 from flask_partnerstack.wire.protocol import read_customer
 from flask_partnerstack.wire.protocol import read_receipt
@@ -218,6 +220,11 @@ def wish(value: str) -> timedelta | None:
         ("9" * 60, LONGEST_WISH),
         ("Fri, 31 Dec 9998 23:59:59 GMT", LONGEST_WISH),
         ("Sun, 06 Nov 1994 08:49:37 GMT", timedelta(0)),
+        ("5, 5", timedelta(seconds=5)),
+        ("120,7", timedelta(minutes=2)),
+        ("7, 120, soon", timedelta(minutes=2)),
+        ("Sun, 06 Nov 1994 08:49:37 GMT, 7", timedelta(seconds=7)),
+        ("7, Fri, 31 Dec 9998 23:59:59 GMT", LONGEST_WISH),
     ],
 )
 def test_retry_after(value: str, expected: timedelta) -> None:
@@ -234,7 +241,7 @@ def test_retry_after_a_date() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "-5", "1.5", "5, 5", "1e3", "9" * 65, "Fri, 31 Dec 99999 23:59:59 GMT"]
+    "value", ["", "soon", "-5", "1.5", "5; 5", "1e3", "9" * 65, "Fri, 31 Dec 99999 23:59:59 GMT"]
 )
 def test_garbage_in_retry_after(value: str) -> None:
     """Garbage is forgiven: no wish."""
@@ -252,6 +259,44 @@ def test_retry_after_never_raises(value: str) -> None:
 def test_no_retry_after() -> None:
     """Without the header there is no wish."""
     assert retry_after(Response(429)) is None
+
+
+# --- Date ---------------------------------------------------------------------------------------
+
+
+def date(value: str) -> datetime | None:
+    return date_of(Response(200, {"DATE": value}))
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
+def test_date(zone: str) -> None:
+    """The time where an answer came from is told, and it is one with a zone."""
+    expected = datetime(1994, 11, 6, 8, 49, 37, tzinfo=timezone.utc)
+    assert date(f"Sun, 06 Nov 1994 08:49:37 {zone}") == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "now",
+        "Mon, 99 Jan 2024 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +9999999999",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -1200",
+    ],
+)
+def test_garbage_in_date(value: str) -> None:
+    """A time that cannot be is none."""
+    assert date(value) is None
+
+
+@settings(deadline=None)
+@given(st.text("0123456789 :,+-JanMonGT", max_size=40))
+def test_date_never_raises(value: str) -> None:
+    """Whatever a server writes there, it is a moment or none."""
+    found = date(value)
+    assert found is None or found.tzinfo is not None
 
 
 # --- a look-up ----------------------------------------------------------------------------------
@@ -282,6 +327,29 @@ def test_customer_key_in_a_path(customer_key: str, path: str) -> None:
     assert lookup_request("https://api", "p", "s", customer_key).url.endswith(f"customers/{path}")
 
 
+@pytest.mark.parametrize(
+    ("customer_key", "pitfalls"),
+    [
+        ("7f3e", set()),
+        ("alice.b@acme.com", set()),
+        ("Zoë ?#&+", set()),
+        ("a/b", {"slash"}),
+        ("a\\b", {"backslash"}),
+        ("50%", {"percent"}),
+        ("%2F", {"escape"}),
+        ("5%/a%41", {"percent", "slash", "escape"}),
+        ("...", {"dots"}),
+        ("/a", {"slash", "dots"}),
+        ("a/", {"slash", "dots"}),
+        ("a//b", {"slash", "dots"}),
+        ("a/../b", {"slash", "dots"}),
+    ],
+)
+def test_pitfalls(customer_key: str, pitfalls: set[str]) -> None:
+    """Keys are told apart by what servers on the way may take apart in them."""
+    assert pitfalls_of(customer_key) == pitfalls
+
+
 @pytest.mark.parametrize("customer_key", [".", ".."])
 def test_key_of_dots(customer_key: str) -> None:
     """A key that would lead up the path, however it is quoted, cannot be looked up."""
@@ -291,14 +359,15 @@ def test_key_of_dots(customer_key: str) -> None:
 
 def test_customer_is_found(answer: Answer) -> None:
     """Found is a customer in the API's envelope, and whether it is a test."""
-    assert read_customer(answer("customer")) == Customer("cus_1a2b3c", test=False)
-    assert read_customer(answer("test_customer")) == Customer("cus_4d5e6f", test=True)
-    assert read_customer(Response(200, body=b'{"data": {"test": "no"}}')) == Customer("", test=None)
+    assert read_customer(answer("customer"), "7f3e") == Customer("cus_1a2b3c", test=False)
+    assert read_customer(answer("test_customer"), "7f3e") == Customer("cus_4d5e6f", test=True)
+    odd = Response(200, body=b'{"data": {"key": "cus_1", "customer_key": null, "test": "no"}}')
+    assert read_customer(odd, "7f3e") == Customer("cus_1", test=None)
 
 
 def test_no_such_customer(answer: Answer) -> None:
     """A clean "no such customer" is a 404 in the API's own words."""
-    assert read_customer(answer("no_such_customer")) is None
+    assert read_customer(answer("no_such_customer"), "7f3e") is None
 
 
 @pytest.mark.parametrize(
@@ -308,7 +377,7 @@ def test_no_such_customer(answer: Answer) -> None:
 def test_cannot_tell(answer: Answer, name: str) -> None:
     """Anything else says neither yes nor no, a proxy's 404 and an empty 200 among them."""
     with pytest.raises(Unclear, match="neither yes nor no"):
-        read_customer(answer(name))
+        read_customer(answer(name), "7f3e")
 
 
 @pytest.mark.parametrize(
@@ -332,18 +401,45 @@ def test_cannot_tell(answer: Answer, name: str) -> None:
 def test_half_an_answer(status: int, body: bytes) -> None:
     """No half of an answer is read as missing or found."""
     with pytest.raises(Unclear):
-        read_customer(Response(status, {}, body))
+        read_customer(Response(status, {}, body), "7f3e")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": {}, "message": "Customer not found", "status": 404}',
+        b'{"data": {"key": "cus_1", "customer_key": "7f3e"}, "status": 404}',
+        b'{"data": {"key": "cus_1"}, "status": "error"}',
+        b'{"data": {"items": [], "has_more": false}, "status": 200}',
+        b'{"data": {"test": false}}',
+        b'{"data": {"key": ""}}',
+        b'{"data": {"key": null}}',
+        b'{"data": {"key": "cus_2", "customer_key": "somebody else"}}',
+        b'{"data": {"key": "cus_2", "customer_key": "7F3E"}}',
+    ],
+)
+def test_a_200_without_the_customer_finds_nobody(body: bytes) -> None:
+    """A refusal, a list or another's record under a 200 says neither yes nor no."""
+    with pytest.raises(Unclear, match="neither yes nor no"):
+        read_customer(Response(200, {}, body), "7f3e")
+
+
+@pytest.mark.parametrize("status", [b"200", b'"200"', b"201"])
+def test_an_envelope_that_says_yes(status: bytes) -> None:
+    """The envelope's own status agrees that the customer was found, as a number or a text."""
+    body = b'{"data": {"key": "cus_1", "customer_key": "7f3e"}, "status": %s}' % status
+    assert read_customer(Response(200, {}, body), "7f3e") == Customer("cus_1")
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_lookup_is_denied(status: int) -> None:
     """A key pair that is not accepted is named."""
     with pytest.raises(Denied, match="PUBLIC_KEY and SECRET_KEY"):
-        read_customer(Response(status))
+        read_customer(Response(status), "7f3e")
 
 
 def test_lookup_keeps_the_wish(answer: Answer) -> None:
     """A look-up that is turned away keeps the wait that it was asked for."""
     with pytest.raises(Unclear) as caught:
-        read_customer(answer("throttled"))
+        read_customer(answer("throttled"), "7f3e")
     assert caught.value.retry_after == timedelta(seconds=30)

@@ -194,6 +194,47 @@ def test_kept_connection_that_is_dropped(listen: Listen, transport: HTTPTranspor
     assert (peer.connections, len(peer.requests)) == (1, 2)
 
 
+def test_kept_connections_that_disappoint(listen: Listen, transport: HTTPTransport) -> None:
+    """One lost answer on a kept connection is enough: for a while each request has its own."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(OK)
+        line.hear()
+
+    peer = listen(talk=talk)
+    transport.send(post(peer.url), within=WITHIN)
+    with pytest.raises(Unclear):
+        transport.send(post(peer.url), within=WITHIN)
+    for _ in range(5):
+        assert transport.send(post(peer.url), within=WITHIN).status == 200
+    assert (peer.connections, len(peer.requests)) == (6, 7)
+
+
+def test_kept_connections_are_trusted_again(
+    listen: Listen, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that disappointed once is no reason for new ones for ever, nor elsewhere."""
+    monkeypatch.setattr(transport_module, "DISTRUST", 0.0)
+    peer = listen(OK, b"garbage\r\n", OK)
+    transport.send(post(peer.url), within=WITHIN)
+    with pytest.raises(Unclear):
+        transport.send(post(peer.url), within=WITHIN)
+    for _ in range(3):
+        transport.send(post(peer.url), within=WITHIN)
+    assert peer.connections == 2
+
+
+def test_new_connection_that_disappoints(listen: Listen, transport: HTTPTransport) -> None:
+    """No answer on a new connection says nothing of those that are kept."""
+    peer = listen(b"garbage\r\n", OK)
+    with pytest.raises(Unclear):
+        transport.send(post(peer.url), within=WITHIN)
+    for _ in range(3):
+        transport.send(post(peer.url), within=WITHIN)
+    assert peer.connections == 2
+
+
 def test_hang(listen: Listen) -> None:
     """No answer within the read timeout is unclear."""
 
@@ -213,11 +254,65 @@ def test_garbage(listen: Listen, transport: HTTPTransport) -> None:
         transport.send(post(peer.url), within=WITHIN)
 
 
-def test_too_many_headers(listen: Listen, transport: HTTPTransport) -> None:
-    """Headers without end are not read to the end."""
-    peer = listen(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000)
-    with pytest.raises(Unclear, match="HTTPException"):
-        transport.send(post(peer.url), within=WITHIN)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X: y\r\n" * 1000,
+        b"X: y\r\n" * 101 + b"Content-Length: 0\r\n\r\n",
+        b"X: " + b"y" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n",
+        b"Content-Length: 0, 5\r\n\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+    ids=["endless", "many", "long", "two lengths in one", "two lengths"],
+)
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
+def test_headers_that_make_no_sense(
+    listen: Listen, transport: HTTPTransport, interim: bytes, headers: bytes
+) -> None:
+    """They are not read to the end; the status has said it, and the connection is not kept."""
+    peer = listen(interim + b"HTTP/1.1 200 OK\r\n" + headers)
+    for _ in range(2):
+        response = transport.send(post(peer.url), within=WITHIN)
+        assert (response.status, response.headers, response.body) == (200, {}, b"")
+        assert timedelta(0) < response.elapsed < WITHIN
+    assert (peer.connections, len(peer.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"429 Too Many Requests"])
+def test_headers_that_break_off(listen: Listen, transport: HTTPTransport, status: bytes) -> None:
+    """A connection that is torn down within the headers had said by then what was judged."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.drip(b"HTTP/1.1 %s\r\nServer: x\r\n" % status)
+        line.tear()
+
+    peer = listen(talk=talk)
+    assert transport.send(post(peer.url), within=WITHIN).status == int(status[:3])
+    assert len(peer.requests) == 1
+
+
+def test_headers_that_drip(listen: Listen, transport: HTTPTransport) -> None:
+    """Headers that take longer than the whole exchange may are ended with it."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(b"HTTP/1.1 200 OK\r\n")
+        line.drip(b"X: " + b"y" * 1000)
+
+    assert transport.send(post(listen(talk=talk).url), within=SOON).status == 200
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 103 Early Hints", b"HTTP/1.1 100 ", b"HTTP/2.0 200"])
+def test_what_is_no_answer_yet(listen: Listen, transport: HTTPTransport, start: bytes) -> None:
+    """An interim answer, or one in another version, says nothing when the rest is missing."""
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(start + b"\r\n\r\n")
+
+    with pytest.raises(Unclear):
+        transport.send(post(listen(talk=talk).url), within=WITHIN)
 
 
 def test_bad_header_of_ours(listen: Listen, transport: HTTPTransport) -> None:
@@ -228,7 +323,9 @@ def test_bad_header_of_ours(listen: Listen, transport: HTTPTransport) -> None:
     assert peer.connections == 0
 
 
-@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\n"], ids=["status line", "headers"])
+@pytest.mark.parametrize(
+    "begun", [b"", b"HTTP/1.1 103 Early Hints\r\n"], ids=["status line", "interim headers"]
+)
 def test_dripping_head_ends(listen: Listen, transport: HTTPTransport, begun: bytes) -> None:
     """An answer that drips, each byte well in time, ends when the whole exchange must."""
 
@@ -311,6 +408,23 @@ def test_huge_body(listen: Listen, transport: HTTPTransport) -> None:
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize("size", [b"-1", b"-ffff", b"ffffffff"])
+def test_chunk_of_a_size_that_lies(listen: Listen, transport: HTTPTransport, size: bytes) -> None:
+    """A chunk of less than nothing, or without end, is not read for as long as it goes on."""
+    said: list[bytes] = []
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n" % size)
+        for _ in range(1000):
+            line.say(b"x" * LARGEST_BODY)
+            said.append(size)
+
+    response = transport.send(post(listen(talk=talk).url), within=WITHIN)
+    assert (response.status, len(response.body) <= LARGEST_BODY) == (200, True)
+    assert len(said) < 1000
+
+
 def test_largest_body(listen: Listen, transport: HTTPTransport) -> None:
     """A body of just the bound is whole, and its connection goes on."""
     peer = listen(answer(b"x" * LARGEST_BODY))
@@ -369,6 +483,60 @@ def test_connection_that_was_closed_meanwhile(listen: Listen, transport: HTTPTra
     for _ in range(2):
         assert transport.send(post(peer.url), within=WITHIN).status == 200
     assert peer.connections == 2
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        answer(b"ok") + OK,
+        b"HTTP/1.1 204 No Content\r\n\r\n" + OK,
+        OK + OK,
+        OK + b'{"ok": true}',
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + OK,
+    ],
+    ids=["length", "204", "empty", "late body", "chunks"],
+)
+def test_surplus_answer_is_nobody_elses(
+    listen: Listen, transport: HTTPTransport, first: bytes
+) -> None:
+    """What follows an answer ends its connection: the next request is answered on another."""
+    peer = listen(first, answer(b"", "429 Too Many Requests"))
+    statuses = [transport.send(post(peer.url), within=WITHIN).status for _ in range(2)]
+    assert (statuses[1], peer.connections) == (429, 2)
+
+
+def test_body_that_may_come_yet(listen: Listen, transport: HTTPTransport) -> None:
+    """A 204 that announces a body is whole, and nobody waits on its connection for what follows."""
+    peer = listen(b"HTTP/1.1 204 No Content\r\nContent-Length: 11\r\n\r\n")
+    for _ in range(2):
+        assert transport.send(post(peer.url), within=WITHIN).status == 204
+    assert peer.connections == 2
+
+
+def filled(size: int) -> bytes:
+    """Return an answer of just so many bytes."""
+    spare = size - len(answer(b"x" * 1000))
+    return answer(b"x" * (1000 + spare))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [filled(8192) + OK, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + b"x" * 12_000],
+    ids=["another answer", "a length too short"],
+)
+def test_surplus_that_tls_has_unpacked(
+    listen: Listen,
+    transport: HTTPTransport,
+    tls: ssl.SSLContext,
+    certificate: tuple[Path, Path],
+    first: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is left of a TLS record, which no socket shows, is no answer to the next request."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    peer = listen(first, answer(b"", "429 Too Many Requests"), context=tls)
+    statuses = [transport.send(post(peer.url), within=WITHIN).status for _ in range(2)]
+    assert (statuses, peer.connections) == ([200, 429], 2)
 
 
 def test_each_thread_has_its_own(listen: Listen, transport: HTTPTransport) -> None:
@@ -448,11 +616,41 @@ def test_netrc(
 
 def test_proxy(listen: Listen, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment's proxy is used."""
-    peer, proxy = listen(), listen(answer(b"proxied"))
+    proxy, url = listen(answer(b"proxied")), "http://partnerstack.invalid"
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    assert transport.send(post(peer.url), within=WITHIN).body == b"proxied"
-    assert proxy.requests[0].startswith(f"POST {peer.url}/conversion/xid HTTP/1.1".encode())
-    assert peer.connections == 0
+    assert transport.send(post(url), within=WITHIN).body == b"proxied"
+    assert proxy.requests[0].startswith(f"POST {url}/conversion/xid HTTP/1.1".encode())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_no_proxy_to_this_machine(
+    listen: Listen,
+    transport: HTTPTransport,
+    name: str,
+    host: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What may be in the clear because it stays here is given to no proxy, which is elsewhere."""
+    peer, proxy = listen(), listen()
+    monkeypatch.setenv(name, proxy.url)
+    transport.send(post(f"http://{host}:{peer.port}"), within=WITHIN)
+    assert (len(peer.requests), proxy.connections) == (1, 0)
+
+
+def test_no_proxy_to_this_machine_over_tls(
+    listen: Listen,
+    transport: HTTPTransport,
+    tls: ssl.SSLContext,
+    certificate: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server here with a certificate is not asked for by way of elsewhere either."""
+    peer, proxy = listen(context=tls), listen()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    transport.send(post(peer.url), within=WITHIN)
+    assert (len(peer.requests), proxy.connections) == (1, 0)
 
 
 def test_no_proxy(
@@ -464,19 +662,24 @@ def test_no_proxy(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     transport.send(post(peer.url), within=WITHIN)
     assert (peer.connections, proxy.connections) == (1, 0)
+    monkeypatch.setenv("NO_PROXY", "partnerstack.invalid")
+    with pytest.raises(NotSent, match="gaierror"):
+        transport.send(post("http://partnerstack.invalid"), within=WITHIN)
+    assert proxy.connections == 0
 
 
 def test_environment_is_asked_once(
     listen: Listen, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the environment says of a host is asked once; another host is another question."""
-    one, other, proxy = listen(), listen(), listen()
-    transport.send(post(one.url), within=WITHIN)
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    transport.send(post(one.url), within=WITHIN)
-    assert (len(one.requests), proxy.connections) == (2, 0)
-    transport.send(post(other.url), within=WITHIN)
-    assert (other.connections, proxy.connections) == (0, 1)
+    proxy = listen()
+    for address in ("", proxy.url):
+        monkeypatch.setenv("HTTP_PROXY", address)
+        with pytest.raises(NotSent, match="gaierror"):
+            transport.send(post("http://one.invalid"), within=WITHIN)
+    assert proxy.connections == 0
+    transport.send(post("http://other.invalid"), within=WITHIN)
+    assert proxy.connections == 1
 
 
 def test_proxy_that_nobody_serves(
@@ -538,7 +741,7 @@ def test_nothing_leaves_after_the_deadline(
     monkeypatch.setenv("HTTPS_PROXY", listen(talk=tunnel).url)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with pytest.raises(NotSent, match="the exchange took too long in all"):
-        transport.send(post(peer.url), within=SOON)
+        transport.send(post(f"https://partnerstack.invalid:{peer.port}"), within=SOON)
     assert peer.requests == []
 
 
@@ -573,8 +776,9 @@ def test_tunnel(
     peer, proxy = listen(context=tls), listen(talk=tunnel)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    url = f"https://partnerstack.invalid:{peer.port}"
     for _ in range(2):
-        assert transport.send(post(peer.url), within=WITHIN).status == 200
+        assert transport.send(post(url), within=WITHIN).status == 200
     assert (len(peer.requests), proxy.connections) == (2, 1)
     assert b"t0ken" not in proxy.requests[0]
 

@@ -1,0 +1,44 @@
+"""How long the ledger waits for a database server that is away, or falls silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy import Engine
+from sqlalchemy import event
+
+#: Seconds in which a connection comes about.
+CONNECT_WAIT = 3
+#: Seconds that a server may say nothing before its connection is given up. Nothing that we ask of
+#: one takes so long: it waits for a row, or a table, for two or three.
+ANSWER_WAIT = 10
+
+
+def connect_arguments(url: URL) -> dict[str, Any]:
+    """Return what a driver is told of our waits, but for what the URL says itself."""
+    waits: dict[str, Any] = {}
+    if url.get_driver_name() in ("pymysql", "mysqldb"):
+        waits = {"read_timeout": ANSWER_WAIT, "write_timeout": ANSWER_WAIT}
+    elif url.get_driver_name() in ("psycopg", "psycopg2"):
+        waits = {**_PROBES, "tcp_user_timeout": round(ANSWER_WAIT * 1000)}
+    if waits:
+        waits["connect_timeout"] = CONNECT_WAIT
+    return {name: wait for name, wait in waits.items() if name not in url.query}
+
+
+#: A host that went away without a word is known by what the kernel asks it, which a host that
+#: stays and says nothing answers. https://www.postgresql.org/docs/current/libpq-connect.html
+_PROBES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+
+
+def bound_answers(engine: Engine) -> None:
+    """Bound the wait for an answer where it takes more than an argument: psycopg's."""
+    if engine.dialect.driver == "psycopg":
+        event.listen(engine, "do_connect", _connect_psycopg)
+
+
+def _connect_psycopg(_dialect: object, _record: object, args: Any, options: Any) -> object:
+    from .bounded_psycopg import BoundedConnection  # the driver is an extra
+
+    return BoundedConnection.connect(*args, **options)

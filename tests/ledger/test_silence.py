@@ -1,0 +1,122 @@
+"""A database server that stays connected and says nothing: it is not waited for for ever."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import URL
+from sqlalchemy import Engine
+from sqlalchemy import create_engine
+from sqlalchemy import literal
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger import Database
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import parse_url
+from flask_partnerstack.ledger.waiting import connect_arguments
+from tests.ledger.conftest import LEASE
+from tests.ledger.tunnel import Tunnel
+from tests.servers import SERVERS
+from tests.servers import Servers
+
+PORTS = {"postgresql": 5432, "mariadb": 3306}
+Make = Callable[..., Conversion]
+
+
+@pytest.fixture(params=sorted(SERVERS))
+def url(request: pytest.FixtureRequest, servers: Servers) -> URL:
+    return servers.empty(request.param)
+
+
+@pytest.fixture
+def tunnel(url: URL) -> Iterator[Tunnel]:
+    tunnel = Tunnel(url.port or PORTS["mariadb" if "mysql" in url.drivername else "postgresql"])
+    yield tunnel
+    tunnel.close()
+
+
+@pytest.fixture
+def ledger(url: URL, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    """A ledger at the end of the tunnel, that does not wait long."""
+    straight = Database(url, embedded=False)
+    straight.migrate()
+    straight.close()
+    monkeypatch.setattr("flask_partnerstack.ledger.waiting.ANSWER_WAIT", 1)
+    database = Database(url.set(port=tunnel.port), embedded=False)
+    yield Ledger(database, lease=LEASE)
+    database.close()
+
+
+def test_a_signup_does_not_wait_for_ever(ledger: Ledger, tunnel: Tunnel, conversion: Make) -> None:
+    """A connection that was kept is given up; the next one finds nobody."""
+    ledger.record(conversion())
+    tunnel.fall_silent()
+    with pytest.raises(LedgerUnavailable):
+        ledger.record(conversion())
+
+
+def test_a_silence_in_the_middle_ends_the_connection(ledger: Ledger, tunnel: Tunnel) -> None:
+    """What it might still say is an answer to nobody's question, so nobody has it next."""
+    with contextlib.suppress(LedgerUnavailable), ledger.storage.write() as conn:
+        driver: Any = conn.connection.driver_connection
+        tunnel.fall_silent()
+        with pytest.raises(DBAPIError):
+            conn.execute(select(literal(1)))
+    assert driver.closed if conn.dialect.name == "postgresql" else not driver.open
+
+
+@pytest.mark.parametrize(
+    ("driver", "own"),
+    [
+        ("mysql+pymysql", {"read_timeout": "60"}),
+        ("mysql+mysqldb", {"write_timeout": "60"}),
+        ("postgresql+psycopg", {"tcp_user_timeout": "60000"}),
+        ("postgresql+psycopg2", {"connect_timeout": "60", "keepalives_idle": "60"}),
+    ],
+)
+def test_what_a_url_says_itself_stands(driver: str, own: dict[str, str]) -> None:
+    """Its own waits are left alone, and ours are beside them."""
+    url = parse_url(f"{driver}://host/db")
+    whole = connect_arguments(url)
+    assert connect_arguments(url.update_query_dict(own)).keys() == whole.keys() - own.keys()
+    assert own.keys() <= whole.keys()
+
+
+def test_a_driver_of_your_own_is_told_nothing() -> None:
+    """It may not know the words."""
+    assert connect_arguments(parse_url("postgresql+pg8000://host/db")) == {}
+
+
+def test_an_apps_own_mariadb_takes_the_bounds(servers: Servers) -> None:
+    """What the documents advise where the engine is the app's."""
+    SQLALCHEMY_ENGINE_OPTIONS = {  # noqa: N806 - the config key
+        "connect_args": {"connect_timeout": 3, "read_timeout": 10, "write_timeout": 10},
+    }
+    _ask(create_engine(servers.empty("mariadb"), **SQLALCHEMY_ENGINE_OPTIONS))
+
+
+def test_an_apps_own_postgresql_takes_the_bounds(servers: Servers) -> None:
+    """What the documents advise where the engine is the app's."""
+    SQLALCHEMY_ENGINE_OPTIONS = {  # noqa: N806 - the config key
+        "connect_args": {
+            "connect_timeout": 3,
+            "tcp_user_timeout": 10000,  # milliseconds
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
+    }
+    _ask(create_engine(servers.empty("postgresql"), **SQLALCHEMY_ENGINE_OPTIONS))
+
+
+def _ask(engine: Engine) -> None:
+    with engine.connect() as conn:
+        assert conn.scalar(select(literal(1))) == 1
+    engine.dispose()

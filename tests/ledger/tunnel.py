@@ -1,0 +1,67 @@
+"""A way to a server that can fall silent, as a host does that is gone but was not missed yet."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+
+class Tunnel:
+    """Carries bytes to a server on this machine and back, until it takes them and says nothing."""
+
+    def __init__(self, port: int) -> None:
+        self._leads_to = port
+        self._is_silent = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._listen, daemon=True)]
+        self._ends: list[socket.socket] = []
+        self.port: int = self._listener.getsockname()[1]
+        self._threads[0].start()
+
+    def fall_silent(self) -> None:
+        """From now on say nothing to anybody, and let nobody else in."""
+        self._is_silent = True
+        _hang_up(self._listener)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.fall_silent()
+        for end in self._ends:
+            _hang_up(end)
+        for thread in self._threads:
+            thread.join()
+        for end in (*self._ends, self._listener):
+            end.close()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                here, _ = self._listener.accept()
+            except OSError:  # it was shut
+                return
+            there = socket.create_connection(("127.0.0.1", self._leads_to))
+            self._ends += (here, there)
+            for ends in ((here, there), (there, here)):
+                thread = threading.Thread(target=self._carry, args=ends, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        while data := _received(source):
+            if not self._is_silent:
+                target.sendall(data)
+        if not self._is_silent:
+            _hang_up(target)
+
+
+def _hang_up(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the other side did so first
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def _received(source: socket.socket) -> bytes:
+    try:
+        return source.recv(65536)
+    except OSError:
+        return b""
