@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
-from flask import Response
-from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client import CollectorRegistry
-from prometheus_client import generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from flask_partnerstack import Entry
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import metrics
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
-from flask_partnerstack.metrics import register_metrics
 from flask_partnerstack.signals import conversion_buried
-from flask_partnerstack.wire import Response as Answer
+from flask_partnerstack.wire import Response
 from tests.kit import XID
 from tests.kit import ScriptedTransport
 
@@ -54,25 +48,6 @@ def test_metrics_are_registered(app: Flask, monkeypatch: pytest.MonkeyPatch) -> 
     assert registry.get_sample_value("partnerstack_ledger_up") == 1.0
 
 
-def test_metrics_of_several_processes_are_served(
-    app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """What the ledger knows stands beside what the processes' collector adds up."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    monkeypatch.setattr(register_metrics, "__defaults__", (CollectorRegistry(),))
-
-    collector = register_metrics(app)  # once, when the app is made
-
-    @app.get("/metrics")
-    def serve_metrics() -> Response:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # Prometheus's
-        registry.register(collector)
-        return Response(generate_latest(registry), mimetype=CONTENT_TYPE_LATEST)
-
-    assert "partnerstack_ledger_up 1.0" in app.test_client().get("/metrics").text
-
-
 def test_a_person_is_told_of_what_was_buried(app: Flask, transport: ScriptedTransport) -> None:
     """The receiver gets the entry and the reason."""
     sent: list[tuple[str, str]] = []
@@ -84,7 +59,7 @@ def test_a_person_is_told_of_what_was_buried(app: Flask, transport: ScriptedTran
     def tell_the_team(app: Flask, entry: Entry, reason: str) -> None:
         send_mail("partners@acme.com", f"{entry.customer_key} could not be reported: {reason}")
 
-    transport.answers = [Answer(200), Answer(400)]
+    transport.answers = [Response(200), Response(400)]
     with app.app_context():
         for key in ("globex", "acme"):
             track_conversion(key, xid=XID)
