@@ -220,5 +220,6 @@ def test_requeue_as_json(app: Flask, bury: Callable[[Flask, str], None]) -> None
     """The entry, or how many."""
     bury(app, "acme")
     assert json.loads(run(app, "requeue", "--all", "--json").output) == {"requeued": 1}
+    bury(app, "acme")
     said = json.loads(run(app, "requeue", "acme", "--json").output)
     assert (said["id"], said["status"]) == (1, "pending")
