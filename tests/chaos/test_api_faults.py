@@ -357,24 +357,37 @@ def test_a_byte_a_second(
     sends: Count,
     size: Callable[[Waited, Waited], Waited],
 ) -> None:
-    """An answer that drips is cut off after 30 s in all (waited for at full size) and unclear."""
+    """An answer that drips is cut off after 30 s in all (waited for at full size).
+
+    Its status line had come by then, and it is judged by that.
+    """
     sandbox.fault(drip=0.9)
-    cut_off = partial(judged, ledger, Judgement.UNCLEAR)
+    cut_off = partial(judged, ledger, Judgement.ACCEPTED)
     endure("a byte a second", size(lambda: sends().total() == 8, cut_off))
     assert sends() == {f"customer-{number}": 1 for number in range(8)}
+
+
+def test_no_http(listen: Callable[..., Peer], endure: Callable[..., None], ledger: Ledger) -> None:
+    """Whatever cannot be read as an answer is unclear; each was sent once."""
+    peer = listen(answering(b"\x00\x16 hello\r\n\r\n"))
+    endure(
+        "no HTTP",
+        partial(judged, ledger, Judgement.UNCLEAR),
+        PARTNERSTACK_CONVERSION_URL=f"{peer.url}/conversion/xid",
+    )
+    assert len(peer.requests) == 8
 
 
 def test_invalid_headers(
     listen: Callable[..., Peer], endure: Callable[..., None], ledger: Ledger
 ) -> None:
-    """Whatever cannot be read as an answer is unclear; each was sent once."""
-    no_http = b"\x00\x16 hello\r\n\r\n"
+    """Headers that cannot be read take nothing back of the status; each was sent once."""
     endless = b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"
     countless = b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 1000 + b"\r\n"
-    peer = listen(answering(*[no_http, endless, countless] * 3))
+    peer = listen(answering(*[endless, countless] * 4))
     endure(
         "invalid headers",
-        partial(judged, ledger, Judgement.UNCLEAR),
+        partial(judged, ledger, Judgement.ACCEPTED),
         PARTNERSTACK_CONVERSION_URL=f"{peer.url}/conversion/xid",
     )
     assert len(peer.requests) == 8
