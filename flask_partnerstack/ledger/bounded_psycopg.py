@@ -34,6 +34,14 @@ class BoundedConnection(Connection[Any]):
             self.pgconn.finish()  # what it says later would be taken for another answer
             raise
 
+    def __del__(self, *_given: Any) -> None:
+        """Close it without a warning: a pool that is disposed of lets go of what comes back to it.
+
+        https://docs.sqlalchemy.org/en/20/core/connections.html#engine-disposal
+        """
+        if hasattr(self, "pgconn"):  # it came about
+            self.close()
+
 
 def _bounded(gen: Any) -> Generator[Any, Any, Any]:
     """Do as ``gen``, which is told when it may go on, or nothing when it was just come by."""

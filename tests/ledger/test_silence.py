@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +22,7 @@ from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import parse_url
+from flask_partnerstack.ledger.connecting import make_engine
 from flask_partnerstack.ledger.waiting import connect_arguments
 from tests.ledger.conftest import LEASE
 from tests.ledger.tunnel import Tunnel
@@ -92,6 +95,18 @@ def test_what_a_url_says_itself_stands(driver: str, own: dict[str, str]) -> None
 def test_a_driver_of_your_own_is_told_nothing() -> None:
     """It may not know the words."""
     assert connect_arguments(parse_url("postgresql+pg8000://host/db")) == {}
+
+
+def test_a_connection_that_outlives_its_pool_is_closed_quietly(servers: Servers) -> None:
+    """As after a server's restart, when others had theirs in use. Here a warning is an error."""
+    engine = make_engine(servers.empty("postgresql"))
+    with engine.connect() as conn:
+        driver = weakref.ref(conn.connection.driver_connection)
+        engine.dispose()
+    del conn
+    gc.collect()
+    assert driver() is None
+    engine.dispose()
 
 
 def test_an_apps_own_mariadb_takes_the_bounds(servers: Servers) -> None:
