@@ -14,7 +14,7 @@ import flask_partnerstack
 #: The modules that are an extra's, and what that extra brings.
 EXTRAS = {
     "flask_partnerstack.celery": "celery",
-    "flask_partnerstack.ledger.bounded_psycopg": "psycopg",
+    "flask_partnerstack.ledger._bounded_psycopg": "psycopg",
     "flask_partnerstack.metrics": "prometheus_client",
     "flask_partnerstack.rq": "rq",
 }

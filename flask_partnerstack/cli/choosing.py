@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
-from functools import partial
 from functools import wraps
 from typing import Any
+from typing import TypeVar
 
 import click
 
@@ -17,6 +17,8 @@ from .._state import get_state
 from ..ledger import Filter
 from ..ledger import Status
 from ..settings import LONGEST_DURATION
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def utf_8(text: str) -> str:
@@ -28,8 +30,13 @@ def utf_8(text: str) -> str:
     return text
 
 
-#: The argument that names one customer; ``required=False`` where there is ``--all`` as well.
-customer_key_argument = partial(click.argument, "customer_key", type=utf_8)
+def customer_key_argument(**options: Any) -> Callable[[F], F]:
+    """Return the argument that names one customer.
+
+    :param options: of :func:`click.argument`: ``required=False`` where there is ``--all`` as well.
+    """
+    return click.argument("customer_key", type=utf_8, **options)
+
 
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -39,6 +39,6 @@ def bound_answers(engine: Engine) -> None:
 
 
 def _connect_psycopg(_dialect: object, _record: object, args: Any, options: Any) -> object:
-    from .bounded_psycopg import BoundedConnection  # the driver is an extra
+    from ._bounded_psycopg import BoundedConnection  # the driver is an extra
 
     return BoundedConnection.connect(*args, **options)
