@@ -131,6 +131,11 @@ class _Buffer(io.BufferedReader):
 
     raw: _BoundedReader
 
+    def flush(self) -> None:
+        # Since Python 3.13 http.client flushes an answer that is dropped, also a closed one.
+        if not self.closed:
+            super().flush()
+
     def close(self) -> None:
         if not self.closed:
             self.raw.end()
