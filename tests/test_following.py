@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.dispatcher import Dispatcher
 from flask_partnerstack.dispatcher import Outcome
-from flask_partnerstack.dispatcher import dispatcher as module
+from flask_partnerstack.dispatcher import sending as module
 from flask_partnerstack.errors import Judgement
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
