@@ -78,19 +78,38 @@ def test_deliveries_forget_what_a_reader_kept(app: Flask, clock: Clock) -> None:
 def test_pruning_is_bounded(
     make_app: MakeApp, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One batch an hour, so that no delivery waits for a backlog."""
+    """One batch at a time, so that no delivery waits for a backlog; a full one is not the last."""
     monkeypatch.setattr(pruning, "MOST", 2)
     app = make_app(RETENTION=1)
-    record(app, "one", "two", "three")
+    record(app, "one", "two", "three", "four", "five")
     state = get_state(app)
     state.dispatcher.run_pass()
     clock.now += timedelta(days=2)
     left = []
-    for _ in range(3):
+    for _ in range(5):
         state.dispatcher.run_pass()
         left.append(state.ledger.prunable(timedelta(days=1)))
-        clock.now += timedelta(minutes=40)
-    assert left == [1, 1, 0]
+        clock.now += timedelta(seconds=6)
+    assert left == [3, 3, 1, 1, 0]
+
+
+def test_pruning_rests_when_there_is_no_more(
+    make_app: MakeApp, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that is not full was the last one for an hour."""
+    monkeypatch.setattr(pruning, "MOST", 2)
+    app = make_app(RETENTION=1)
+    record(app, "one")
+    state = get_state(app)
+    state.dispatcher.run_pass()
+    clock.now += timedelta(days=1, minutes=-1)
+    state.dispatcher.run_pass()
+    left = []
+    for _ in range(3):
+        clock.now += timedelta(minutes=31)
+        state.dispatcher.run_pass()
+        left.append(state.ledger.prunable(timedelta(days=1)))
+    assert left == [1, 0, 0]
 
 
 def test_trouble_with_pruning_is_none_of_the_deliveries(

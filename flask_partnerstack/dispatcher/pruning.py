@@ -16,6 +16,8 @@ log: Final = logging.getLogger("flask_partnerstack")
 #: deliveries. ``flask partnerstack prune`` does all.
 EVERY = timedelta(hours=1)
 MOST = 500
+#: The wait after a full batch: more are too old, and a busy shop settles more than that in an hour.
+WHILE_BEHIND = timedelta(seconds=10)
 
 
 class Pruner:
@@ -28,6 +30,7 @@ class Pruner:
         self._retention = retention
         self._ledger = ledger
         self._looked_at: datetime | None = None
+        self._wait = EVERY
 
     def look(self, now: datetime) -> None:
         """Prune if it is time. Never raises for the ledger: deliveries are worth more.
@@ -41,16 +44,19 @@ class Pruner:
         self._looked_at = now
         try:
             self._ledger.forget_what_stayed()
-            if self._retention is not None and self._ledger.begin_pruning(EVERY):
+            if self._retention is not None and self._ledger.begin_pruning(self._wait):
                 self._prune(self._retention)
         except PartnerStackError as e:
             log.warning("Nothing was pruned; it is tried again in an hour: %s", e)
 
     def _prune(self, retention: timedelta) -> None:
+        self._wait = EVERY
         count = self._ledger.prune(retention, limit=MOST)
+        if count == MOST:
+            self._wait = WHILE_BEHIND
         if count:
             log.info("Removed the personal data of %s settled entries.", count)
 
     def _is_time(self, now: datetime) -> bool:
         before = self._looked_at
-        return before is None or not timedelta(0) <= now - before < EVERY
+        return before is None or not timedelta(0) <= now - before < self._wait

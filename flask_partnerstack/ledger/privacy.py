@@ -31,7 +31,7 @@ from .entry import searchable
 from .tables import attempts
 from .tables import entries
 from .tables import erased
-from .tables import settled
+from .tables import unpruned
 
 #: Why an entry that was pending is not sent any more.
 ERASED = "erased"
@@ -105,10 +105,9 @@ def prunable(before: datetime) -> ColumnElement[bool]:
     waits_in_vain = and_(or_(entries.c.reason == NO_PAIR, too_long), entries.c.lease.is_(None))
     return and_(
         entries.c.settled_at <= before,
-        settled,
+        unpruned,
         or_(entries.c.due_at.is_(None), waits_in_vain),
         ~erased,
-        entries.c.payload != PRUNED,
     )
 
 
@@ -119,7 +118,9 @@ def count_prunable(conn: Connection, before: datetime) -> int:
 
 def find_prunable(conn: Connection, before: datetime, limit: int) -> list[int]:
     """Return the ids of up to ``limit`` entries to prune. Looked for before anything is locked."""
-    wanted = select(entries.c.id).where(prunable(before)).order_by(entries.c.id).limit(limit)
+    # By when they were settled, as the index is that holds them alone.
+    ordered = select(entries.c.id).where(prunable(before)).order_by(entries.c.settled_at)
+    wanted = ordered.limit(limit)
     return list(conn.scalars(wanted))
 
 

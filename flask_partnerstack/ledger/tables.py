@@ -27,6 +27,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from .entry import PRUNED
 from .entry import Status
 
 #: The version of the tables below. A change of theirs is a new version and a step in
@@ -135,6 +136,11 @@ pending: Final[ColumnElement[bool]] = entries.c.status == _PENDING
 settled: Final[ColumnElement[bool]] = entries.c.status != _PENDING
 
 
+_PRUNED: Final = literal_column(f"'{PRUNED}'", Text)
+#: Selects settled entries that may know more of their customers than the key.
+unpruned: Final[ColumnElement[bool]] = and_(settled, entries.c.payload != _PRUNED)
+
+
 def of_status(status: Status) -> ColumnElement[bool]:
     """Select entries in one state, in words that an index is found by."""
     if status is Status.PENDING:
@@ -161,6 +167,9 @@ _index(
     entries.c.status,
     where=settled,
 )
+
+# What is old enough to be pruned, without those that were:
+_index("unpruned", entries.c.settled_at, where=unpruned)
 
 attempts: Final = Table(
     "partnerstack_attempt",

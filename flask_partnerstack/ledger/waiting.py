@@ -10,8 +10,9 @@ from sqlalchemy import event
 
 #: Seconds in which a connection comes about.
 CONNECT_WAIT = 3
-#: Seconds that a server may say nothing before its connection is given up. Nothing that we ask of
-#: one takes so long: it waits for a row, or a table, for two or three.
+#: Seconds that a server may say nothing before its connection is given up. Nothing that a signup
+#: asks of one takes so long: it waits for a row, or a table, for two or three. What a person asks
+#: of a very large ledger may; their URL can say so.
 ANSWER_WAIT = 10
 
 
@@ -41,4 +42,4 @@ def bound_answers(engine: Engine) -> None:
 def _connect_psycopg(_dialect: object, _record: object, args: Any, options: Any) -> object:
     from ._bounded_psycopg import BoundedConnection  # the driver is an extra
 
-    return BoundedConnection.connect(*args, **options)
+    return BoundedConnection.bounded(*args, **options)

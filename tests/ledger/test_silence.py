@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy import create_engine
 from sqlalchemy import literal
 from sqlalchemy import select
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from flask_partnerstack.conversion import Conversion
@@ -73,6 +74,23 @@ def test_a_silence_in_the_middle_ends_the_connection(ledger: Ledger, tunnel: Tun
         with pytest.raises(DBAPIError):
             conn.execute(select(literal(1)))
     assert driver.closed if conn.dialect.name == "postgresql" else not driver.open
+
+
+def test_whoever_asks_much_may_wait_longer(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the URL's ``tcp_user_timeout``; what takes longer than ours is answered all the same."""
+    monkeypatch.setattr("flask_partnerstack.ledger.waiting.ANSWER_WAIT", 0.2)
+    url = servers.empty("postgresql")
+    impatient, patient = url, url.update_query_dict({"tcp_user_timeout": "60000"})
+    with make_engine(patient).connect() as conn:
+        assert conn.scalar(_SLOWLY) == 1
+    with pytest.raises(DBAPIError, match=r"nothing for 0\.2 seconds"):
+        make_engine(impatient).connect().execute(_SLOWLY)
+
+
+#: Takes longer than the impatient wait, on the server.
+_SLOWLY = text("SELECT 1 FROM (SELECT pg_sleep(1)) AS slowly")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def upgrade():
     with op.batch_alter_table('partnerstack_entry', schema=None) as batch_op:
         batch_op.create_index('partnerstack_entry_recorded', ['recorded_at', 'partner_key', 'status'], unique=False, sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
         batch_op.create_index('partnerstack_entry_status', ['status', 'id'], unique=False, sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
+        batch_op.create_index('partnerstack_entry_unpruned', ['settled_at'], unique=False, sqlite_where=sa.text("status != 'pending' AND payload != '{}'"), postgresql_where=sa.text("status != 'pending' AND payload != '{}'"))
         batch_op.create_index('partnerstack_entry_due', ['due_at', 'status'], unique=False, sqlite_where=sa.text("due_at IS NOT NULL OR status = 'pending'"), postgresql_where=sa.text("due_at IS NOT NULL OR status = 'pending'"))
 
     op.create_table('partnerstack_fact',
@@ -89,6 +90,7 @@ def downgrade():
     with op.batch_alter_table('partnerstack_entry', schema=None) as batch_op:
         batch_op.drop_index('partnerstack_entry_status', sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
         batch_op.drop_index('partnerstack_entry_recorded', sqlite_where=sa.text("status != 'pending'"), postgresql_where=sa.text("status != 'pending'"))
+        batch_op.drop_index('partnerstack_entry_unpruned', sqlite_where=sa.text("status != 'pending' AND payload != '{}'"), postgresql_where=sa.text("status != 'pending' AND payload != '{}'"))
         batch_op.drop_index('partnerstack_entry_due', sqlite_where=sa.text("due_at IS NOT NULL OR status = 'pending'"), postgresql_where=sa.text("due_at IS NOT NULL OR status = 'pending'"))
 
     op.drop_table('partnerstack_entry')
