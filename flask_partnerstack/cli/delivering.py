@@ -81,7 +81,10 @@ def requeue(
 @json_option
 @in_app
 def deliver(as_json: bool) -> None:
-    """Deliver what is due, once, and end. For cron."""
+    """Deliver what is due, once, and end. For cron.
+
+    Exit code 1: delivery is paused, or there is no token.
+    """
     state = get_state()
     _demand_token(state)
     with LongWork("Dealt with") as work:
@@ -159,13 +162,15 @@ def _say_found_as_json(entry: Entry, found: Judgement) -> None:
 
 
 @partnerstack.command("worker")
-@click.option("--concurrency", type=click.IntRange(1, 64), help="Sends at once.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), help="Sends at once. Default: CONCURRENCY."
+)
 @in_app
 def worker(concurrency: int | None) -> None:
     """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
 
     Any number may share a ledger. Stopped, it finishes what it has claimed, and waits for it 30
-    seconds at most; stopped twice, it ends at once.
+    seconds at most; stopped twice, it ends at once. Exit code 1: there is no token.
     """
     state = get_state()
     _demand_token(state)
