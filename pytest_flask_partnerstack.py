@@ -29,7 +29,9 @@ def partnerstack_app(request: pytest.FixtureRequest) -> Flask:
     """Your app: your fixture ``app``. Override this one where yours has another name."""
     try:
         app: Flask = request.getfixturevalue("app")
-    except pytest.FixtureLookupError:
+    except pytest.FixtureLookupError as e:
+        if e.argname != "app":  # one that theirs asks for
+            raise
         pytest.fail(
             "The partnerstack_ fixtures need your app. Write a fixture called app that returns "
             "it, or one called partnerstack_app.",

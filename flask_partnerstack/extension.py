@@ -34,9 +34,9 @@ from .dashboard import make_dashboard
 from .hooks import ConsentHook
 from .hooks import Hooks
 from .hooks import SkipIfHook
+from .hooks import WhenVerified
 from .ledger import utcnow
 from .settings import Settings
-from .verification import WhenVerified
 from .wire import HTTPTransport
 from .wire import Transport
 
@@ -54,7 +54,6 @@ class PartnerStack:
 
     def __init__(self, app: Flask | None = None, *, db: Any = None) -> None:
         self._hooks = Hooks()
-        self._when_verified: list[WhenVerified] = []
         self._db = db
         if db is not None:
             join_metadata(db)
@@ -80,7 +79,7 @@ class PartnerStack:
         state = build_state(self._givens(app, db), settings, place)
         app.extensions[EXTENSION] = state
         _hook(app, state)
-        tell = partial(verification.tell_verified, self._when_verified)
+        tell = partial(verification.tell_verified, self._hooks)
         signals.conversion_verified.connect(tell, sender=app, weak=False)
         startup.tell(state)
 
@@ -161,8 +160,10 @@ class PartnerStack:
         In an app context, in the process that looked the customer up, after it is committed, and
         at most once: a process that is killed just then tells nobody. So let it start what can
         also be started by :func:`is_verified`, asked again later. Test customers are left out.
+
+        :raises TypeError: an ``async def``, which nobody would await.
         """
-        self._when_verified.append(hook)
+        self._hooks.add_when_verified(hook)
         return hook
 
     def clock(self) -> datetime:

@@ -1,5 +1,7 @@
 """``Hooks``: what an app's own code decides: may a click be kept, may a conversion be reported.
 
+And what it is told: a customer was verified.
+
 They are on the :class:`~.PartnerStack` object and asked for all its apps.
 """
 
@@ -15,6 +17,7 @@ from typing import TypeVar
 
 from .conversion import Conversion
 from .conversion import spelled_out
+from .ledger import Entry
 from .masking import without_addresses
 from .referral import Referral
 
@@ -23,6 +26,7 @@ log: Final = logging.getLogger("flask_partnerstack")
 Purpose = Literal["keep", "report"]
 Consent = Callable[[Purpose, Referral], "bool | None"]
 SkipIf = Callable[[Conversion], "str | bool | None"]
+WhenVerified = Callable[[Entry], object]
 ConsentHook = TypeVar("ConsentHook", bound=Consent)
 SkipIfHook = TypeVar("SkipIfHook", bound=SkipIf)
 
@@ -36,6 +40,7 @@ class Hooks:
     def __init__(self) -> None:
         self._consent: Consent | None = None
         self._skip_if: list[SkipIf] = []
+        self._when_verified: list[WhenVerified] = []
 
     def add_consent(self, hook: Consent) -> None:
         """Ask ``hook`` from now on, in the place of one that an earlier call of a factory made.
@@ -57,6 +62,12 @@ class Hooks:
         if not any(_is_copy(hook, known) for known in self._skip_if):
             self._skip_if.append(hook)
 
+    def add_when_verified(self, hook: WhenVerified) -> None:
+        """Tell ``hook``, too, from now on; once, however often a factory registers it."""
+        _check(hook, "when_verified")
+        if not any(_is_copy(hook, known) for known in self._when_verified):
+            self._when_verified.append(hook)
+
     @property
     def asks_for_consent(self) -> bool:
         """Whether somebody is asked before a click is kept."""
@@ -74,6 +85,16 @@ class Hooks:
                 return refusal
         reasons = (_reason(hook, conversion) for hook in self._skip_if)
         return next((reason for reason in reasons if reason is not None), None)
+
+    def tell_verified(self, entry: Entry) -> None:
+        """Tell each hook that a customer is verified, whatever the others do. Never raises."""
+        for hook in self._when_verified:
+            try:
+                hook(entry)
+            except Exception:  # the next one is somebody else's
+                log.exception(
+                    "A hook of when_verified raised for entry %s.", entry.id, extra=entry.log_extra
+                )
 
 
 def _refusal(consent: Consent, purpose: Purpose, referral: Referral) -> str | None:
@@ -128,8 +149,9 @@ def _worded(reason: str) -> str:
 def _check(hook: Callable[..., Any], registrar: str) -> None:
     if not callable(hook) or _is_async(hook):
         raise TypeError(
-            f"{registrar}: expected a plain function, got {hook!r}. It is asked while a response "
-            "is finished; what has to be awaited, await in the view and keep on g."
+            f"{registrar}: expected a plain function, got {hook!r}. Nobody awaits it: consent and "
+            "skip_if are asked while a response is finished, so await in the view and keep what "
+            "came of it on g; when_verified is told in a background thread."
         )
 
 
@@ -146,7 +168,7 @@ def _origin(hook: Consent) -> object:
     return (*names, code) if code.co_name == "<lambda>" else names
 
 
-def _is_copy(hook: SkipIf, known: SkipIf) -> bool:
+def _is_copy(hook: Callable[..., Any], known: Callable[..., Any]) -> bool:
     """Say whether a hook decides as a known one does, made by the same code from nothing else.
 
     What closes over a value may be another rule each time: for another domain, say.

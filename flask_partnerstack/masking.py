@@ -44,4 +44,5 @@ def without_addresses(text: str) -> str:
 
 # As people, addresses of pages, JSON and HTML write them.
 _AT = re.compile(r"@|%(?:25)*40|\\+u0040|\\+x40|&#0*64;|&#x0*40;|&commat;", re.IGNORECASE)
-_ADDRESS = re.compile(rf"[\w.+%-]+(?:{_AT.pattern})[\w.-]+", re.IGNORECASE)
+# From the beginning of a word only, or each of its letters would be tried as one.
+_ADDRESS = re.compile(rf"(?<![\w.+%-])[\w.+%-]+(?:{_AT.pattern})[\w.-]+", re.IGNORECASE)

@@ -66,7 +66,7 @@ class Settings:
         "https://partnerlinks.io/conversion/xid", values.url, "Where conversions are posted."
     )
     api_url: str = _key(
-        "https://api.partnerstack.com", values.url, "The host of the REST API, for look-ups."
+        "https://api.partnerstack.com", values.api_url, "The host of the REST API, for look-ups."
     )
     timeout: tuple[float, float] = _key(
         (3.05, 10.0), values.timeout, "Seconds to connect, and to wait for each piece of an answer."

@@ -7,6 +7,7 @@ further.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 from typing import Final
@@ -54,6 +55,15 @@ def send(signal: NamedSignal, app: Flask, **facts: Any) -> None:
 def _tell(signal: NamedSignal, app: Flask, **facts: Any) -> None:
     for receiver in signal.receivers_for(app):
         try:
-            receiver(app, **facts)
+            _told(signal, receiver(app, **facts))
         except Exception:  # somebody else's code, after our fact: nothing may depend on it
             log.exception("A receiver of %s raised.", signal.name)
+
+
+def _told(signal: NamedSignal, answer: object) -> None:
+    if inspect.iscoroutine(answer):
+        answer.close()  # nobody awaits it
+        log.error(
+            "A receiver of %s is async, and was told nothing. Expected a plain function.",
+            signal.name,
+        )

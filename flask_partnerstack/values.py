@@ -178,6 +178,17 @@ def url(key: str, value: Any) -> str:
     return given.rstrip("/")
 
 
+def api_url(key: str, value: Any) -> str:
+    """Take the URL of a host. ``/api/v2``, which PartnerStack's pages write after it, is ours.
+
+    https://docs.partnerstack.com/reference/authentication
+    """
+    given = url(key, value)
+    if "?" in given or "#" in given:
+        raise ConfigurationError(key, "expected a host, like https://api.partnerstack.com.")
+    return given.removesuffix("/api/v2")
+
+
 def script_url(key: str, value: Any) -> str:
     """Take a URL as it is."""
     url(key, value)
@@ -319,11 +330,26 @@ def cookie_path(key: str, value: Any) -> str:
 def cookie_domain(key: str, value: Any) -> str | None:
     """Take a bare domain; nothing, or an empty text, is ``None``."""
     given = optional_text(key, value)
-    if given is not None and (_unsafe(given) or "/" in given or ":" in given):
+    if given is None:
+        return None
+    try:
+        domain = _in_ascii(given)
+    except UnicodeError:
+        domain = ""
+    if not domain or _unsafe(domain) or "/" in domain or ":" in domain:
         raise ConfigurationError(
             key, f"expected a bare domain, like acme.com, got {_named(value)}."
         )
-    return given
+    return domain
+
+
+def _in_ascii(domain: str) -> str:
+    """Return a domain as browsers and Host headers write it: ``xn--bcher-kva.de``.
+
+    :raises UnicodeError: no domain can be written so.
+    """
+    bare = domain.lstrip(".")
+    return domain[: len(domain) - len(bare)] + bare.encode("idna").decode()
 
 
 def capture_path(key: str, value: Any) -> str | None:

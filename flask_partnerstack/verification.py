@@ -7,8 +7,6 @@ reported before the customer is there is credited to nobody.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from collections.abc import Iterable
 from typing import Final
 
 from flask import Flask
@@ -17,12 +15,12 @@ from ._state import get_state
 from .conversion import CustomerKey
 from .conversion import check_customer_key
 from .errors import EntryNotFound
+from .hooks import Hooks
+from .ledger import ERASED
 from .ledger import Entry
 from .ledger import Status
 
 log: Final = logging.getLogger("flask_partnerstack")
-
-WhenVerified = Callable[[Entry], object]
 
 
 def is_verified(customer_key: CustomerKey) -> bool:
@@ -44,17 +42,11 @@ def is_verified(customer_key: CustomerKey) -> bool:
         entry = state.ledger.get(key)
     except EntryNotFound:
         return False
-    return entry.status is Status.VERIFIED and not entry.test
+    is_known = entry.status is Status.VERIFIED and entry.reason != ERASED
+    return is_known and not entry.test
 
 
-def tell_verified(hooks: Iterable[WhenVerified], _app: Flask, *, entry: Entry) -> None:
-    """Tell each hook of a customer that pays, whatever the others do."""
-    if entry.test:
-        return
-    for hook in hooks:
-        try:
-            hook(entry)
-        except Exception:  # the next one is somebody else's
-            log.exception(
-                "A hook of when_verified raised for entry %s.", entry.id, extra=entry.log_extra
-            )
+def tell_verified(hooks: Hooks, _app: Flask, *, entry: Entry) -> None:
+    """Tell the hooks of a customer that pays."""
+    if not entry.test:
+        hooks.tell_verified(entry)

@@ -393,6 +393,10 @@ def test_orders_in_a_ledger_that_was_moved(
     entry = operator.bury("acme")
     new = get_state(make_app()).ledger
     Move(operator.ledger, new).run()
+    page = operator.get("/")
+    assert "moved to" in page
+    assert "Nothing is lost" not in page
+    assert "next try" not in page
     answer = operator.order("requeue", entry)
     assert (answer.status_code, "requeue there" in answer.text) == (409, True)
     answer = operator.order("erase", entry)

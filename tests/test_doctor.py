@@ -27,7 +27,9 @@ from flask_partnerstack.doctor.ledger import file_system_of
 from flask_partnerstack.errors import Judgement
 from flask_partnerstack.errors import Unclear
 from flask_partnerstack.ledger import Attempt
+from flask_partnerstack.ledger import Filter
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Move
 from flask_partnerstack.wire import Response
 from tests.kit import XID
 from tests.kit import Clock
@@ -224,6 +226,41 @@ def test_nobody_delivers(app: Flask, clock: Clock) -> None:
     assert not [finding for finding in wrong(app) if "has waited" in finding.what]
     clock.now += timedelta(minutes=9)
     assert the(wrong(app), "has waited for 18 minutes").level == "error"
+
+
+def test_nobody_delivers_since_there_is_a_token(make_app: MakeApp, clock: Clock) -> None:
+    """The pause for want of one ends with the next delivery, which nobody makes."""
+    app = make_app(TOKEN=None)
+    with app.app_context():
+        track_conversion("acme", xid=XID)
+    get_state(app).dispatcher.run_pass()
+    with_token = make_app()
+    assert get_state(with_token).ledger.outlook().pause is not None
+    clock.now += timedelta(days=3)
+    assert the(wrong(with_token), "has waited for 4320 minutes").level == "error"
+
+
+def test_a_ledger_that_was_moved_does_not_go_on_by_itself(app: Flask, make_app: MakeApp) -> None:
+    """Whoever still records there is told where to deliver from, and what to do."""
+    new = get_state(make_app(LEDGER_URL="sqlite:///new.db")).ledger
+    new.init()
+    Move(get_state(app).ledger, new).run()
+    found = the(wrong(app), "All delivery is paused")
+    assert "delivered by nobody" in (found.why or "")
+    assert "move there once more" in (found.way_out or "")
+
+
+def test_a_ledger_that_can_only_be_read(app: Flask) -> None:
+    """As a replica, or a role that may not insert: it is tried, and nothing stays of it."""
+    ledger = get_state(app).ledger
+    assert examine(app, online=False)
+    assert ledger.count(Filter()) == 0
+    with ledger.storage.write() as conn:
+        conn.exec_driver_sql(
+            "CREATE TRIGGER replica BEFORE INSERT ON partnerstack_entry "
+            "BEGIN SELECT RAISE(ABORT, 'read-only'); END"
+        )
+    assert the(wrong(app), "The ledger cannot be used").level == "error"
 
 
 def test_the_dead_are_pointed_at(app: Flask, bury: Callable[[Flask, str], None]) -> None:

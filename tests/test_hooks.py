@@ -26,6 +26,7 @@ from flask_partnerstack import signals
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.hooks import LONGEST_REASON
+from flask_partnerstack.ledger import Filter
 from tests.kit import LANDING
 from tests.kit import PARTNER_KEY
 from tests.kit import XID
@@ -425,6 +426,29 @@ def test_a_factory_may_register_its_hooks_each_time(
     assert asked == ["keep", "report", "staff", "lambda"]
 
 
+def test_a_factory_may_say_each_time_who_is_told(
+    partnerstack: PartnerStack, app: Flask, client: FlaskClient
+) -> None:
+    """A hook that starts a transaction must not be told twice of one customer."""
+    told: list[str] = []
+    app.extensions["told"] = told.append
+
+    def create_app() -> None:
+        @partnerstack.when_verified
+        def start(entry: Entry) -> None:
+            current_app.extensions["told"](entry.customer_key)
+
+    create_app()
+    create_app()
+    client.get("/", query_string=LANDING)
+    client.post("/signup")
+    ledger = get_state(app).ledger
+    entry = ledger.newest(Filter(), limit=1)[0]
+    with app.app_context():
+        signals.send(signals.conversion_verified, app, entry=entry)
+    assert told == [entry.customer_key]
+
+
 def test_rules_of_one_piece_of_code_are_all_asked(
     partnerstack: PartnerStack, client: FlaskClient
 ) -> None:
@@ -456,10 +480,10 @@ def test_what_has_to_be_awaited_is_refused(partnerstack: PartnerStack) -> None:
         async def __call__(self, *_: object) -> bool:
             return True
 
-    for register in (partnerstack.consent, partnerstack.skip_if):
+    for register in (partnerstack.consent, partnerstack.skip_if, partnerstack.when_verified):
         for hook in (ask, Asked(), "ask"):
             with pytest.raises(TypeError, match="expected a plain function"):
-                register(hook)  # type: ignore[type-var]
+                register(hook)  # type: ignore[type-var, arg-type]
 
 
 def test_decorators_return_the_function(partnerstack: PartnerStack) -> None:

@@ -61,3 +61,10 @@ def test_masked(key: str, shown: str) -> None:
 def test_other_peoples_words_are_shown_without_addresses(said: str, shown: str) -> None:
     """An answer that quotes an e-mail address is logged with the address masked."""
     assert without_addresses(said) == shown
+
+
+def test_a_long_word_is_read_once() -> None:
+    """A form may send 16 KiB without a space in it, and a signup waits."""
+    word = "a" * 1_000_000
+    assert without_addresses(word) == word
+    assert without_addresses(f"{word} jo@acme.com") == f"{word} j***@acme.com"

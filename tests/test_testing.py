@@ -442,6 +442,14 @@ def test_a_project_without_an_app_is_told_what_is_missing(tmp_path: Path) -> Non
     assert "Write a fixture called app" in ran.stdout, ran.stdout
 
 
+def test_what_the_fixture_itself_lacks_is_not_the_app(tmp_path: Path) -> None:
+    """An ``app`` that asks for what is not there fails in pytest's own words."""
+    conftest = "import pytest\n@pytest.fixture\ndef app(databse):\n    pass\n"
+    ran = run_pytest(tmp_path, conftest, "def test_x(partnerstack_client):\n    pass\n")
+    assert "fixture 'databse' not found" in ran.stdout, ran.stdout
+    assert "Write a fixture called app" not in ran.stdout
+
+
 def test_fake_and_sandbox_are_not_both_in_one_place(tmp_path: Path) -> None:
     """A test that asks for both is told to choose."""
     conftest = "import flask, pytest\n@pytest.fixture\ndef app():\n    return flask.Flask('x')\n"
@@ -467,6 +475,8 @@ def test_a_customer_is_verified_when_it_was_looked_up(
         partnerstack_rehearsal.deliver()
         assert is_verified("acme")
         assert not is_verified("nobody")
+        get_state(partnerstack_rehearsal.app).ledger.erase("acme")
+        assert not is_verified("acme")
 
 
 @pytest.fixture

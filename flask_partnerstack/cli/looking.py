@@ -7,7 +7,6 @@ from datetime import datetime
 import click
 
 from .._state import get_state
-from ..ledger import Cause
 from ..ledger import Entry
 from ..ledger import Filter
 from ..ledger import Pause
@@ -61,7 +60,7 @@ def status(as_json: bool) -> None:
 def _say_pause(pause: Pause | None) -> None:
     if pause is not None:
         click.echo(f"Delivery is paused since {moment(pause.since)}: {pause.reason}.")
-        if pause.cause not in (Cause.NO_TOKEN, Cause.MOVING, Cause.MOVED):
+        if pause.is_probed:
             click.echo(f"Next probe: {moment(pause.probe_at)}, after {pause.probes} so far.")
 
 

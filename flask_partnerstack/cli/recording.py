@@ -59,7 +59,8 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     """Record one conversion by hand, for a signup that was missed.
 
     Whoever delivers for the site delivers it. A second time does no harm: a customer key is
-    recorded once. Exit code 1: it is recorded, but will not be delivered, and why is said.
+    recorded once. Exit code 1: it is recorded, but will not be delivered, and why is said; one
+    that is dead or parked is sent again by requeue.
     """
     demand_enabled()
     known = _entry_of(customer_key)
@@ -69,16 +70,26 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     else:
         click.echo(_told(entry, known))
     moved = say_where_moved()
-    if moved or entry.status is Status.SKIPPED:
+    if moved or _is_stuck(entry):
         raise click.exceptions.Exit(1)
 
 
 def _told(entry: Entry, known: Entry | None) -> str:
-    if entry.status is Status.SKIPPED:
-        return f"Entry {entry.id} is skipped, and will not be sent: {entry.reason}."
+    if _is_stuck(entry):
+        return f"Entry {entry.id} is {_stuck_as(entry)}, and will not be sent: {entry.reason}."
     if known is not None and known.status is not Status.SKIPPED:
         return f"Nothing to do: {masked(entry.customer_key)} is entry {entry.id}, {entry.status}."
     return f"Recorded entry {entry.id}: customer {masked(entry.customer_key)}, xid {entry.xid}."
+
+
+def _is_stuck(entry: Entry) -> bool:
+    """Say whether an entry is never sent by itself, though it was not delivered."""
+    is_parked = entry.status is Status.PENDING and entry.due_at is None
+    return is_parked or entry.status in (Status.SKIPPED, Status.DEAD)
+
+
+def _stuck_as(entry: Entry) -> str:
+    return "parked" if entry.status is Status.PENDING else entry.status.value
 
 
 def _entry_of(customer_key: str) -> Entry | None:

@@ -32,7 +32,7 @@ def look_at_ledger(_app: Flask, state: State) -> Iterator[Finding]:
     """Say whether the ledger can be used, and whether it is the right kind for this server."""
     try:
         state.place.make_writable()
-        state.ledger.counts()
+        state.ledger.try_writing()
     except (ConfigurationError, LedgerUnavailable) as e:
         yield Finding(
             "error",

@@ -43,18 +43,28 @@ def _pause(pause: Pause) -> Finding:
         "Integrations. Delivery goes on by itself.",
         Cause.REJECTING: "Look at PARTNERSTACK_CONVERSION_URL, and at the answers: "
         "flask partnerstack list --status pending, and show.",
+        Cause.MOVING: "It goes on by itself when the move is done, or half a minute after it was "
+        "cut off. Then run it again.",
+        Cause.MOVED: "Give this process the new ledger, and run flask partnerstack move there once "
+        "more.",
     }
+    if pause.cause is Cause.MOVED:
+        why = "What is recorded here from now on is delivered by nobody, until it is moved as well."
+    else:
+        why = "Nothing is lost and nothing grows older, but no partner is credited meanwhile."
     return Finding(
         "error",
         f"All delivery is paused since {pause.since:%Y-%m-%d %H:%M} UTC: {pause.reason}.",
-        "Nothing is lost and nothing grows older, but no partner is credited meanwhile.",
+        why,
         way_out.get(pause.cause, "It is probed, and goes on by itself when the service is back."),
     )
 
 
 def _overdue(state: State, pause: Pause | None) -> Iterator[Finding]:
     waited = state.ledger.overdue()
-    if pause is None and waited > LATE and state.settings.token is not None:
+    # One for want of a token is over as soon as somebody with a token delivers.
+    is_on = pause is None or pause.cause is Cause.NO_TOKEN
+    if is_on and waited > LATE and state.settings.token is not None:
         yield Finding(
             "error",
             f"What is due has waited for {int(waited.total_seconds() // 60)} minutes.",

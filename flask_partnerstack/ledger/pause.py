@@ -98,6 +98,11 @@ class Pause:
     not_before: datetime | None = None
     tried: tuple[str, ...] = ()
 
+    @property
+    def is_probed(self) -> bool:
+        """Whether something is sent now and then, to see whether it is over."""
+        return self.cause not in (Cause.NO_TOKEN, Cause.MOVING, Cause.MOVED)
+
     def is_held(self, now: datetime) -> bool:
         """Say whether a move keeps it on, so that nothing is probed and no success ends it.
 

@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -28,7 +29,7 @@ class Place:
     :param home: the folder that a file without a folder of its own lies in.
     """
 
-    url: URL | None
+    url: URL | None = field(repr=False)  # it may have a password in its query
     embedded: bool
     home: Path
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,6 +86,16 @@ class Recording(Clocked):
         with self._database.write() as conn:
             return _found_or_revived(conn, values, broken, alone=True)
 
+    def try_writing(self) -> None:
+        """Write an entry down, and take it back: whoever returns from here can record.
+
+        :raises LedgerUnavailable: nothing could be written.
+        """
+        nobody = Conversion.of(customer_key=f"nobody-{secrets.token_hex(16)}", xid="nobody")
+        with contextlib.suppress(_TakenBack), self._database.write() as conn:
+            insert(conn, new_row(nobody, self._clock(), None))
+            raise _TakenBack
+
     def record_in(
         self,
         session: Joinable,
@@ -132,6 +144,10 @@ class Recording(Clocked):
             "from there. Give PartnerStack your db object (db=db), or set PARTNERSTACK_LEDGER_URL "
             "to the app's database."
         )
+
+
+class _TakenBack(Exception):
+    """Rolls a transaction back that went well."""
 
 
 @cache  # an import that was done already still takes longer than all the rest of joining

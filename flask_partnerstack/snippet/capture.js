@@ -23,8 +23,8 @@
       method: "POST", body: click, credentials: "same-origin", keepalive: true,
       headers: {"Content-Type": "text/plain;charset=UTF-8"}
     }).then(function (answer) {
-      settled = answer.status < 500 && answer.status !== 429;
-      if (!answer.ok) throw new Error("answered " + answer.status);
+      settled = answer.status >= 400 && answer.status < 500 && answer.status !== 429;
+      if (answer.status !== 204) throw new Error("answered " + answer.status);
       stored("");
     }).catch(function (error) {
       if (settled) stored("");

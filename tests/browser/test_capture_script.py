@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask import redirect
 from flask import render_template_string
 from flask import request
 
@@ -152,6 +153,37 @@ def test_endpoint_that_fails_and_fails_is_left_alone(
 
     assert visitor.kept() == sandbox.clicked[0]
     visitor.await_script(f"{STORED}.length === 0")
+
+
+def test_answer_of_somebody_else_is_no_keeping(
+    site: Site, sandbox: Sandbox, visitor: Visitor
+) -> None:
+    """A page for all addresses, in the endpoint's place, has kept nothing; the next asks again."""
+    Failing(visitor, 200)
+    fail_once(visitor, lambda: visitor.go(sandbox.link("ada", site.url())))
+    assert visitor.script(STORED) == ["partnerstack_click"]
+    visitor.go_and_be_captured(site.url("/pricing"))
+
+    assert visitor.kept() == sandbox.clicked[0]
+
+
+def test_login_in_the_way_is_no_keeping(
+    make_site: MakeSite,
+    build: Callable[[Flask, PartnerStack], None],
+    sandbox: Sandbox,
+    visitor: Visitor,
+) -> None:
+    """An app that sends whoever is not logged in to a page has kept no click, and the console
+    says so.
+    """
+
+    def guarded(app: Flask, partnerstack: PartnerStack) -> None:
+        build(app, partnerstack)
+        app.before_request(lambda: redirect("/bare") if request.path == CLICK else None)
+
+    site = make_site(guarded)
+    fail_once(visitor, lambda: visitor.go(sandbox.link("ada", site.url())))
+    assert visitor.script(STORED) == ["partnerstack_click"]
 
 
 def test_newer_click_is_not_held_up_by_one_that_failed(

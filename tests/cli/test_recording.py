@@ -84,6 +84,18 @@ def test_track_twice_is_once(app: Flask) -> None:
     assert (result.exit_code, result.output) == (0, "Nothing to do: acme is entry 1, pending.\n")
 
 
+@pytest.mark.parametrize("state", ["dead", "parked"])
+def test_track_of_what_is_stuck_is_no_success(app: Flask, state: str) -> None:
+    """Nobody sends it by itself, so whoever tracks it again is told why, and fails."""
+    run(app, "track", "acme", "--xid", XID)
+    ledger = get_state(app).ledger
+    (claim,) = ledger.claim(1)
+    (ledger.bury if state == "dead" else ledger.park)(claim, reason="HTTP 404")
+    result = run(app, "track", "acme", "--xid", "AnotherClick12")
+    said = f"Entry 1 is {state}, and will not be sent: HTTP 404.\n"
+    assert (result.exit_code, result.output) == (1, said)
+
+
 def test_track_as_json(app: Flask) -> None:
     """The entry, and whether it is new."""
     first, second = (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flask_partnerstack.errors import ConfigurationError
+from flask_partnerstack.ledger import Place
 from flask_partnerstack.settings import Settings
 from tests.settings.reading import DEFAULTS
 from tests.settings.reading import KEYS
@@ -94,6 +95,8 @@ def test_secrets_are_not_shown() -> None:
         LEDGER_URL=f"postgresql://user:{SECRET}4@db/app",
     )
     assert SECRET not in f"{settings} {settings!r}"
+    place = Place.of(f"postgresql://user@db/app?password={SECRET}5", "instance")
+    assert SECRET not in repr(place)
     assert settings.token == f"{SECRET}1"
 
 

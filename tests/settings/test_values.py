@@ -28,6 +28,7 @@ from tests.settings.reading import refused
         ("LEDGER_URL", "", None),
         ("COOKIE_DOMAIN", "", None),
         ("COOKIE_DOMAIN", ".acme.com", ".acme.com"),
+        ("COOKIE_DOMAIN", ".bücher.de", ".xn--bcher-kva.de"),
         ("ENABLED", "true", True),
         ("ENABLED", "False", False),
         ("ENABLED", " 0 ", False),
@@ -252,6 +253,18 @@ def test_bad_cookie_name(value: object) -> None:
     assert refused("COOKIE_NAME", value).startswith("expected a cookie name, got ")
 
 
+@pytest.mark.parametrize("path", ["", "/", "/api/v2", "/api/v2/"])
+def test_api_as_partnerstacks_pages_write_it(path: str) -> None:
+    """The version is part of their base URL, and of no host."""
+    assert read(API_URL=f"https://api.example{path}").api_url == "https://api.example"
+
+
+@pytest.mark.parametrize("rest", ["?key=1", "#v2"])
+def test_api_is_a_host(rest: str) -> None:
+    """What comes after a path would be in the middle of ours."""
+    assert refused("API_URL", f"https://api.example/{rest}").startswith("expected a host, like")
+
+
 @pytest.mark.parametrize(
     "value", ["ps_xid", "gsxid", "ps_partner_key", "growSumoPartnerKey", "pscd"]
 )
@@ -266,7 +279,9 @@ def test_bad_cookie_path(value: object) -> None:
     assert refused("COOKIE_PATH", value).startswith("expected ")
 
 
-@pytest.mark.parametrize("value", ["https://acme.com", "acme.com:80", "acme.com/", "a b", "a;b"])
+@pytest.mark.parametrize(
+    "value", ["https://acme.com", "acme.com:80", "acme.com/", "a b", "a;b", "acme..com"]
+)
 def test_bad_cookie_domain(value: str) -> None:
     """A cookie's domain is a bare one."""
     assert refused("COOKIE_DOMAIN", value).startswith("expected a bare domain, like acme.com")
