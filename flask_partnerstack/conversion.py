@@ -31,6 +31,8 @@ LONGEST_USER_AGENT = 1024
 MOST_SUB_IDS = 50
 #: Bytes of ``meta`` as JSON, and how many dicts and lists deep it may go.
 LARGEST_META = 16 * 1024
+#: Bytes of all sub IDs. With ``meta`` and the rest they fit into the 64 KiB of MySQL's TEXT.
+LARGEST_SUB_IDS = 16 * 1024
 DEEPEST_META = 16
 
 CustomerKey = str | int | UUID
@@ -216,6 +218,8 @@ def _sub_ids(field: str, value: object) -> tuple[str, ...]:
     texts = tuple(text for text in (check(field, item) for item in value) if text)
     if len(texts) > MOST_SUB_IDS:
         raise InvalidConversion(field, f"expected {MOST_SUB_IDS} at most, got {len(texts)}.")
+    if sum(len(text.encode()) for text in texts) > LARGEST_SUB_IDS:
+        raise InvalidConversion(field, f"expected {LARGEST_SUB_IDS} bytes in all at most.")
     return texts
 
 
@@ -262,7 +266,7 @@ def _thawed(value: Any) -> Any:
 
 
 # Made once: json.dumps makes one at each call that has options.
-_ENCODER = json.JSONEncoder(default=_thawed, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(default=_thawed, separators=(",", ":"), ensure_ascii=False)
 
 
 _OPTIONAL: Mapping[str, Callable[[str, object], Any]] = {

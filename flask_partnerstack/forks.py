@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any
 from typing import Final
 from typing import Protocol
@@ -153,9 +154,16 @@ def _count_down(counts: dict[int, int], thread: int) -> None:
 gate: Final = Gate()
 
 
+def _everything() -> list[ForkAware]:
+    # Without a lock, which somebody may hold at the fork.
+    while True:
+        with suppress(RuntimeError):  # another thread made one more just then
+            return list(_aware)
+
+
 def _before() -> None:
     gate.close()
-    for thing in list(_aware):
+    for thing in _everything():
         thing.before_fork()
 
 
@@ -165,7 +173,7 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     gate.forget()
-    for thing in list(_aware):
+    for thing in _everything():
         thing.after_fork_in_child()
 
 

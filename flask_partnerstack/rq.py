@@ -13,6 +13,9 @@ Redis lost. In a configuration file of ``rq cron``::
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
 from typing import Final
 
 from flask import Flask
@@ -69,9 +72,23 @@ def connect(app: Flask) -> Publish:
     def publish(_entry_id: int | None) -> None:
         waiting = _waiting(queue.name)
         if queue.connection.set(waiting, 1, nx=True, ex=_WAITING_EXPIRES):
-            queue.enqueue_call(sweep, timeout=_TIMEOUT, result_ttl=0, failure_ttl=_FAILURES_LAST)
+            with _or_none_waits(queue, waiting):
+                queue.enqueue_call(
+                    sweep, timeout=_TIMEOUT, result_ttl=0, failure_ttl=_FAILURES_LAST
+                )
 
     return publish
+
+
+@contextmanager
+def _or_none_waits(queue: Queue, waiting: str) -> Iterator[None]:
+    """Take back that a job waits, where it could not be enqueued: the next nudge would trust it."""
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):  # the broker's, of which we hear already
+            queue.connection.delete(waiting)
+        raise
 
 
 def _queue_of(app: Flask) -> Queue:

@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
@@ -40,6 +41,25 @@ def test_watching_keeps_nothing_alive() -> None:
     reference = weakref.ref(Watched())
     gc.collect()
     assert reference() is None
+
+
+def test_one_that_is_made_just_then_keeps_no_other_from_being_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A set that another thread changes cannot be gone through, and is gone through again."""
+
+    class Changing(list[object]):
+        changes = 1
+
+        def __iter__(self) -> Iterator[object]:
+            if self.changes:
+                self.changes -= 1
+                raise RuntimeError("Set changed size during iteration")
+            return super().__iter__()
+
+    watched = Watched()
+    monkeypatch.setattr(forks, "_aware", Changing([watched]))
+    assert forks._everything() == [watched]
 
 
 def test_a_late_lock_is_of_the_kind_that_there_is_at_its_first_use(

@@ -319,6 +319,19 @@ def test_a_process_without_a_token_pauses_nothing_beside_one_that_sends(
     assert state.ledger.outlook().pause is not None
 
 
+def test_a_process_without_a_token_pauses_nothing_for_what_has_time(
+    app: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Whoever has one waits as well, and would end that pause at its next look, again and again."""
+    record(app, 1)
+    state = get_state(app)
+    transport.answers = [Response(429, {"Retry-After": "10800"})] * 100
+    state.dispatcher.run_pass()
+    clock.tick(hours=2.5)
+    anew(state, token=None).run_pass()
+    assert state.ledger.outlook().pause is None
+
+
 def test_one_that_alone_is_forbidden_is_buried(
     state: State, transport: ScriptedTransport, clock: Clock
 ) -> None:

@@ -167,6 +167,33 @@ def test_a_delivered_customer_is_looked_up_in_time(
     assert state.dispatcher.next_due() is None
 
 
+def test_a_process_under_test_leaves_the_look_up_to_others(
+    app: Flask, state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """It may look nobody up, and whoever may is not kept from it for ever."""
+    deliver_acme(app, transport, FOUND)
+    app.testing = True
+    after(state, clock, minutes=15)
+    assert acme(state).due_at is not None
+    app.testing = False
+    after(state, clock, minutes=15)
+    assert acme(state).status is Status.VERIFIED
+
+
+def test_who_comes_back_unclear_is_given_up_in_time(
+    make_app: MakeApp, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Sent without an answer, erased, recorded anew: the look-ups that cannot tell have an end."""
+    app = make_app(**KEYS, GIVE_UP_AFTER=1)
+    state = get_state(app)
+    lose_acme(app, transport)
+    state.ledger.erase("acme")
+    record(app, "acme")
+    transport.answers = [Response(500)] * 100
+    run(state, clock, timedelta(days=2), timedelta(hours=1))
+    assert acme(state).status is Status.DEAD
+
+
 def test_verify_after_is_obeyed(
     make_app: MakeApp, transport: ScriptedTransport, clock: Clock
 ) -> None:

@@ -22,7 +22,7 @@ log: Final = logging.getLogger("flask_partnerstack")
 
 #: What a process that has a token and sees no move ends.
 _ENDED_BY_ITSELF = (Cause.NO_TOKEN, Cause.MOVING)
-#: Another process has a token for as long after it sent: twice the longest wait of our own.
+#: Another process has a token for as long after it sent: it comes by at least so often.
 HAS_TOKEN_FOR = 2 * CEILING
 
 
@@ -71,8 +71,9 @@ class Paused:
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _note_no_token(self, outlook: Outlook) -> None:
-        # Nobody grows older while nothing can be sent, so it counts as a pause.
-        if outlook.pause is not None or outlook.due_in is None:
+        # Nobody grows older while nothing can be sent, so it counts as a pause. What has time yet
+        # may be another process's, which has a token and waits as well.
+        if outlook.pause is not None or outlook.due_in != 0.0:
             return
         if not self._ledger.was_sent_within(HAS_TOKEN_FOR):
             self._ledger.begin_pause(Cause.NO_TOKEN, "PARTNERSTACK_TOKEN is not set")

@@ -27,8 +27,8 @@ from .verifying import Verifier
 
 log: Final = logging.getLogger("flask_partnerstack")
 
-#: Entries that a job deals with at most before the whole of the ledger is looked at again: for a
-#: clock that was set back, and for what is to be pruned.
+#: Entries that a job deals with after its first, at most, before the whole of the ledger is looked
+#: at again: for a clock that was set back, and for what is to be pruned.
 LONGEST_RUN = 100
 #: Why an entry waits that is due.
 MAY_BE_TAKEN = "sent a moment ago, and it may have been taken"
@@ -61,7 +61,8 @@ class Sender:
         self._verifier = verifier
         self._deadline = deadline
         self._blocked = blocked
-        #: Whether this process has sent nothing yet.
+        #: Whether this process has sent nothing yet: its deploy may be the cure of a pause, which
+        #: is then probed at once.
         self.is_fresh = True
 
     def deal_with(self, claim: Claim, go_on: GoOn = never) -> None:
@@ -88,7 +89,7 @@ class Sender:
         """See to a claimed entry; say whether its attempt is counted, and it is to be sent now."""
         blocked = self._blocked()
         if blocked is not None:
-            self._park(claim, blocked)
+            self._set_aside(claim, blocked)
         elif claim.entry.status is Status.DELIVERED:
             self._verifier.verify(claim, within=self._deadline)
         elif claim.interrupted:
@@ -98,9 +99,12 @@ class Sender:
             return self._ledger.count_attempt(claim)
         return False
 
-    def _park(self, claim: Claim, reason: str) -> None:
-        self._ledger.park(claim, reason=reason)
+    def _set_aside(self, claim: Claim, reason: str) -> None:
         entry = claim.entry
+        if entry.status is Status.DELIVERED:  # another process may look it up
+            self._ledger.postpone(claim, self._settings.verify_after, reason=reason)
+            return
+        self._ledger.park(claim, reason=reason)
         log.warning("Entry %s is parked, not sent: %s.", entry.id, reason, extra=entry.log_extra)
 
     def _may_be_sent(self, claim: Claim) -> bool:

@@ -28,6 +28,7 @@ from .facts import make_hold
 from .home import home_of
 from .trouble import INIT_DB
 from .trouble import told
+from .waiting import making_ready
 
 #: What makes the tables, in the words of those who have a db object.
 TABLES_BY = f"flask db migrate and flask db upgrade, or db.create_all(), or {INIT_DB}"
@@ -135,7 +136,7 @@ class AppDatabase:
 
         :raises LedgerUnavailable: whatever the database says.
         """
-        with self._speaking(), self._connect() as conn, conn.begin():
+        with self._speaking(), self._connect() as conn, conn.begin(), _bounded(conn):
             yield conn
 
     @contextmanager
@@ -199,7 +200,7 @@ class AppDatabase:
         return self._open(theirs)
 
     def _open(self, theirs: Pool) -> Engine:
-        with self._opening.here:
+        with making_ready(self._opening.here):
             if self._own is None or self._beside() is not theirs:
                 own = beside(self._engine)
                 self._level = _level_over(own)
@@ -214,9 +215,9 @@ class AppDatabase:
             yield
 
     def _prepare(self) -> None:
-        with self._preparing.here:
+        with making_ready(self._preparing.here):
             if not self._prepared:
-                with self._connect() as conn, conn.begin():
+                with self._connect() as conn, conn.begin(), _bounded(conn):
                     schema.check(conn)
                     if not self.is_sqlite:  # where no row is held
                         make_hold(conn)

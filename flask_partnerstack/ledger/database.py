@@ -32,6 +32,7 @@ from .guard import Condition
 from .guard import Guard
 from .home import home_of
 from .trouble import told
+from .waiting import making_ready
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -208,7 +209,7 @@ class Database:
             yield
 
     def _prepare(self) -> None:
-        with self._preparing.here:
+        with making_ready(self._preparing.here):
             if not self._prepared:
                 if not in_memory(self.url):
                     self._engine.dispose()  # its pool has locks, too
@@ -238,7 +239,7 @@ class Database:
     # --- when the file is taken away ------------------------------------------------------------
 
     def _recover(self, guard: Guard) -> None:
-        with self._preparing.here:
+        with making_ready(self._preparing.here):
             condition = guard.look()
             if condition is Condition.WELL:
                 return

@@ -177,7 +177,7 @@ class Deliveries(Clocked):
         look_up_in: timedelta | None = None,
         test: bool | None = None,
     ) -> Entry | None:
-        """Write that a claimed entry was delivered or verified."""
+        """Write that a claimed entry was taken: delivered, or verified."""
         return self.leave(
             claim, Verdict(after=after, due_in=look_up_in, attempt=attempt, test=test)
         )

@@ -15,6 +15,8 @@ from sqlalchemy import Connection
 from sqlalchemy import CursorResult
 from sqlalchemy import Insert
 from sqlalchemy import Update
+from sqlalchemy import case
+from sqlalchemy import literal
 from sqlalchemy import type_coerce
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
@@ -85,9 +87,14 @@ def insert_or_not(
 def revive(
     conn: Connection, entry_id: int, values: Mapping[str, Any], home: str | None = None
 ) -> None:
-    """Write a skipped entry anew."""
+    """Write an entry anew, but for what is known of its attempts.
+
+    One that may have been taken before is looked up, and ages, from now on.
+    """
     table = named(entries, home)
-    change = table.update().where(table.c.id == entry_id)
+    now = literal(values["recorded_at"], Moment)
+    begun = case((table.c.unclear > 0, now), else_=None)
+    change = table.update().where(table.c.id == entry_id).values(first_attempt_at=begun)
     if conn.dialect.name == "sqlite":
         conn.execute(change, values)
     else:

@@ -112,6 +112,8 @@ class Merging:
             return False  # whoever is to be forgotten is not sent
         if self.origin is not None and ours.lease == TAKEN + self.origin:
             return True  # it went there from here, and comes back
+        if theirs.status == Status.DEAD.value and _may_be_taken(ours):
+            return False  # its answer is on its way, or it is to be looked up
         return _progress(theirs) > _progress(ours)
 
     def _values_of(self, row: Row[Any]) -> dict[str, Any]:
@@ -133,8 +135,15 @@ def trail_of(conn: Connection, ids: Iterable[int]) -> Sequence[Row[Any]]:
 
 def _progress(row: Row[Any]) -> tuple[int, int, int]:
     # What may have been taken goes before what was tried more often: it is looked up first.
-    unclear = row.unclear + (row.sending_at is not None)
-    return _RANK[row.status], unclear, row.attempts
+    return _RANK[row.status], _doubts(row), row.attempts
+
+
+def _doubts(row: Row[Any]) -> int:
+    return int(row.unclear) + (row.sending_at is not None)
+
+
+def _may_be_taken(row: Row[Any]) -> bool:
+    return row.status == Status.PENDING.value and _doubts(row) > 0
 
 
 def _ids_of(conn: Connection, digests: Iterable[str]) -> dict[str, int]:

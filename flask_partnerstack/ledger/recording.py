@@ -14,8 +14,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import Table
+from sqlalchemy import and_
+from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import NoResultFound
@@ -159,7 +162,7 @@ def _joining() -> Callable[[object], Joined]:
 
 #: Where an insert in vain leaves a shared lock, so that two of them would wait for each other.
 _LOCKING_IN_VAIN = ("mysql", "mariadb")
-_OF_ATTEMPTS = ("attempts", "unclear", "attempted_at")
+_OF_ATTEMPTS = ("attempts", "unclear", "first_attempt_at", "attempted_at")
 
 
 def _insert_or_find(
@@ -195,7 +198,9 @@ def _found_or_revived(
     alone: bool = False,
     home: str | None = None,
 ) -> Recorded:
-    """Return the entry that a customer key has; a skipped one becomes pending.
+    """Return the entry that a customer key has; one that was skipped becomes pending.
+
+    So does one that was given up and then erased.
 
     :param broken: what is raised when there is none: it was no constraint of the key's then.
     """
@@ -203,12 +208,27 @@ def _found_or_revived(
     entry = _locked(conn, values["customer_digest"], table, alone=alone)
     if entry is None:
         raise broken or NoResultFound(_KEPT_OUT)
-    if entry.status is not Status.SKIPPED or values["status"] == Status.SKIPPED.value:
+    if not _comes_again(entry) or values["status"] == Status.SKIPPED.value:
         return Recorded(entry, new=False)
     # What may have been taken before it was skipped still may have been.
     anew = {name: value for name, value in values.items() if name not in _OF_ATTEMPTS}
     revive(conn, entry.id, anew, home)
     return Recorded(claims.fetch(conn, entry.id, table), new=True)
+
+
+def _comes_again_in(table: Table) -> ColumnElement[bool]:
+    """Select what is recorded anew when its customer comes again: see :func:`_comes_again`."""
+    is_forgotten = and_(table.c.status == Status.DEAD.value, table.c.customer_key == "")
+    return or_(table.c.status == Status.SKIPPED.value, is_forgotten)
+
+
+def _comes_again(entry: Entry) -> bool:
+    """Say whether it is recorded anew when its customer comes again.
+
+    It was skipped; or given up, and is nobody's any more, so that no person can requeue it.
+    """
+    is_forgotten = entry.status is Status.DEAD and not entry.customer_key
+    return entry.status is Status.SKIPPED or is_forgotten
 
 
 _KEPT_OUT = "the row was not written, and is not there: does a trigger keep it out?"
@@ -222,8 +242,8 @@ def _locked(conn: Connection, digest: str, table: Table, *, alone: bool) -> Entr
     """
     wanted = select(table).where(table.c.customer_digest == digest)
     if conn.dialect.name == "postgresql":
-        skipped = wanted.where(table.c.status == Status.SKIPPED.value).with_for_update()
-        row = conn.execute(skipped).one_or_none()
+        again = wanted.where(_comes_again_in(table)).with_for_update()
+        row = conn.execute(again).one_or_none()
         if row is not None:
             return claims.entry_of(row)
     row = conn.execute(wanted.with_for_update(read=not alone)).one_or_none()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL
@@ -14,6 +17,25 @@ CONNECT_WAIT = 3
 #: asks of one takes so long: it waits for a row, or a table, for two or three. What a person asks
 #: of a very large ledger may; their URL can say so.
 ANSWER_WAIT = 10
+
+#: Seconds in which another thread of the process has made a ledger ready, or found out that it
+#: cannot. Whoever waited for longer is refused: if each tried in its turn, the last would wait for
+#: as long as all before it.
+READY_WAIT = 2.5
+
+
+@contextmanager
+def making_ready(lock: threading.Lock) -> Iterator[None]:
+    """Let one thread after the other make a ledger ready.
+
+    :raises TimeoutError: another one is at it for too long.
+    """
+    if not lock.acquire(timeout=READY_WAIT):
+        raise TimeoutError("another thread is making it ready, and is not done")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:

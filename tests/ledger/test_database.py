@@ -420,6 +420,40 @@ def test_a_servers_own_strictness_does_not_matter(
     ledger.close()
 
 
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_the_first_use_waits_for_no_table_that_somebody_holds(
+    servers: Servers, conversion: Make, kind: str
+) -> None:
+    """A new process of an app, while a migration is under way: its first signup goes on without."""
+    engine = create_engine(servers.empty(kind))
+    Ledger(AppDatabase(lambda: engine), lease=timedelta(minutes=2)).init()
+    fresh = Ledger(AppDatabase(lambda: engine), lease=timedelta(minutes=2))
+    held = {
+        "postgresql": "LOCK TABLE partnerstack_fact IN ACCESS EXCLUSIVE MODE",
+        "mariadb": "LOCK TABLES partnerstack_fact WRITE",
+    }[kind]
+    with engine.connect() as conn:
+        conn.exec_driver_sql(held)
+        with pytest.raises(LedgerUnavailable, match=r"(?i)lock"):
+            fresh.record(conversion("acme"))
+        conn.invalidate()
+    fresh.close()
+    engine.dispose()
+
+
+def test_who_waits_for_another_to_make_it_ready_is_refused(
+    tmp_path: Path, conversion: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one after the other tried, each signup would wait for all before it."""
+    monkeypatch.setattr("flask_partnerstack.ledger.waiting.READY_WAIT", 0.01)
+    database = Database(make_url(f"sqlite:///{tmp_path}/partnerstack.db"), embedded=True)
+    ledger = Ledger(database, lease=timedelta(minutes=2))
+    with database._preparing.here, pytest.raises(LedgerUnavailable, match="another thread"):
+        ledger.record(conversion("acme"))
+    assert ledger.record(conversion("acme")).new
+    ledger.close()
+
+
 @pytest.mark.parametrize("is_apps", [True, False])
 def test_a_table_that_somebody_holds_is_not_waited_for_for_long(
     servers: Servers, conversion: Make, is_apps: bool

@@ -128,6 +128,21 @@ def pause_of(ledger: Ledger) -> Cause | None:
     return None if pause is None else pause.cause
 
 
+def test_what_may_be_taken_does_not_give_way_to_the_dead(
+    old: Ledger, any_new: Ledger, conversion: Make
+) -> None:
+    """A customer who was turned away in the old ledger is on the way in the new one."""
+    old.record(conversion("acme"))
+    old.bury(claimed(old), reason="rejected: HTTP 404", attempt=REFUSED)
+    any_new.record(conversion("acme", xid="AnotherClick12"))
+    claim = claimed(any_new)
+    any_new.count_attempt(claim)
+    Move(old, any_new).run()
+    assert any_new.settle(claim, Status.DELIVERED, TAKEN) is not None
+    found = any_new.get("acme")
+    assert (found.status, found.xid) == (Status.DELIVERED, "AnotherClick12")
+
+
 def record_each_kind(ledger: Ledger, conversion: Make) -> list[str]:
     """Record a customer of every kind, and return their keys, which say what became of them."""
     fates: dict[str, Callable[[], object]] = {

@@ -179,6 +179,32 @@ def test_who_was_never_sent_may_come_back(any_ledger: Ledger, conversion: Make) 
     assert claimed(any_ledger).unclear == 0
 
 
+def test_who_was_given_up_may_come_back(any_ledger: Ledger, conversion: Make) -> None:
+    """Turned away, erased, and signed up again by another click: nobody else could requeue it."""
+    any_ledger.record(conversion("acme"))
+    any_ledger.bury(claimed(any_ledger), reason="rejected: HTTP 404")
+    any_ledger.erase("acme")
+    again = any_ledger.record(conversion("acme", xid="AnotherClick12", **JO))
+    assert again.new
+    assert (again.entry.xid, again.entry.status) == ("AnotherClick12", Status.PENDING)
+    assert claimed(any_ledger).unclear == 0
+
+
+def test_who_was_given_up_unclear_is_looked_up_when_they_come_back(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """What may have been taken still may, and grows older from now on."""
+    any_ledger.record(conversion("acme"))
+    claim = claimed(any_ledger)
+    any_ledger.count_attempt(claim)
+    any_ledger.bury(claim, reason="unclear", unclear=1)
+    any_ledger.erase("acme")
+    assert any_ledger.record(conversion("acme")).new
+    back = claimed(any_ledger)
+    assert back.unclear == 1
+    assert back.first_attempt_at is not None
+
+
 def test_who_may_have_been_taken_still_may(ledger: Ledger, clock: Clock, conversion: Make) -> None:
     """Erased when nobody knew whether it was taken, it is looked up first when it comes back."""
     ledger.record(conversion("acme"))

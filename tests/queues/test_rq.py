@@ -76,6 +76,24 @@ def test_a_job_that_has_begun_counts_no_more(
     assert len(transport.requests) == 2
 
 
+def test_a_job_that_could_not_be_enqueued_does_not_count(
+    app: Flask, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody trusts that one waits, and the next nudge enqueues it."""
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise ConnectionError("failover")
+
+    with app.app_context():
+        publish = room.connect(app)
+        with monkeypatch.context() as broken:
+            broken.setattr(queue, "enqueue_call", fail)
+            with pytest.raises(ConnectionError):
+                publish(1)
+        publish(1)
+    assert queue.count == 1
+
+
 def test_what_does_not_fit_into_one_job_is_left_to_another(
     app: Flask, queue: Queue, transport: ScriptedTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
