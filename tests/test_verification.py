@@ -23,6 +23,7 @@ from flask_partnerstack.errors import Judgement
 from flask_partnerstack.errors import NotSent
 from flask_partnerstack.errors import Unclear
 from flask_partnerstack.ledger import NO_PAIR
+from flask_partnerstack.settings import DEADLINE
 from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import Clock
@@ -178,6 +179,29 @@ def test_a_process_under_test_leaves_the_look_up_to_others(
     app.testing = False
     after(state, clock, minutes=15)
     assert acme(state).status is Status.VERIFIED
+
+
+def test_a_look_up_and_the_send_after_it_have_one_deadline(
+    app: Flask,
+    trusted: State,
+    transport: ScriptedTransport,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who delivers in a request begins nothing that could not be done in time."""
+    lose_acme(app, transport, *[NO_SUCH_CUSTOMER] * 2)
+    after(trusted, clock, minutes=30)
+    times: list[timedelta] = []
+    send = transport.send
+
+    def note(request: Request, *, within: timedelta) -> Response:
+        times.append(within)
+        return send(request, within=within)
+
+    monkeypatch.setattr(transport, "send", note)
+    after(trusted, clock, minutes=30)
+    assert len(times) == 2
+    assert sum(times, timedelta(0)) <= DEADLINE
 
 
 def test_who_comes_back_unclear_is_given_up_in_time(

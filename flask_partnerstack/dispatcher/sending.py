@@ -39,7 +39,7 @@ LONGEST_TELLING = 5.0
 class Sender:
     """Sees to claimed entries: parks, looks up, or sends each, and has what came of it judged.
 
-    :param deadline: the time for each exchange.
+    :param deadline: the time for one entry's exchanges: a send, and the look-up before it.
     :param blocked: says why nothing may be sent just now, or ``None``; asked before each send.
     """
 
@@ -111,8 +111,16 @@ class Sender:
         if claim.unclear == 0:
             return True
         if self._settings.verifies:
-            return self._verifier.may_send_again(claim, within=self._deadline)
+            return self._verifier.may_send_again(claim, within=self._time_for(claim))
         return self._has_waited(claim)
+
+    def _time_for(self, claim: Claim) -> timedelta:
+        """Return the time for one exchange: where a look-up goes before the send, each has half.
+
+        Who delivers in a request has no more than the deadline for both.
+        """
+        is_looked_up = claim.unclear > 0 and self._settings.verifies
+        return self._deadline / 2 if is_looked_up else self._deadline
 
     def _has_waited(self, claim: Claim) -> bool:
         """Say whether one that may have been taken has waited long enough; if not, let it wait.
@@ -143,7 +151,7 @@ class Sender:
         if conversion is None:
             return None
         try:
-            return self._client.deliver(conversion, within=self._deadline)
+            return self._client.deliver(conversion, within=self._time_for(claim))
         except DeliveryError as e:
             self._judge.failed(claim, e)
             return None
