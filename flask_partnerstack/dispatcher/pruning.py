@@ -42,15 +42,15 @@ class Pruner:
         if not self._is_time(now):
             return
         self._looked_at = now
+        waited, self._wait = self._wait, EVERY
         try:
             self._ledger.forget_what_stayed()
-            if self._retention is not None and self._ledger.begin_pruning(self._wait):
+            if self._retention is not None and self._ledger.begin_pruning(waited):
                 self._prune(self._retention)
         except PartnerStackError as e:
             log.warning("Nothing was pruned; it is tried again in an hour: %s", e)
 
     def _prune(self, retention: timedelta) -> None:
-        self._wait = EVERY
         count = self._ledger.prune(retention, limit=MOST)
         if count == MOST:
             self._wait = WHILE_BEHIND
