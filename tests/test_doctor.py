@@ -228,13 +228,17 @@ def test_nobody_delivers(app: Flask, clock: Clock) -> None:
     assert the(wrong(app), "has waited for 18 minutes").level == "error"
 
 
-def test_nobody_delivers_since_there_is_a_token(make_app: MakeApp, clock: Clock) -> None:
+def test_nobody_delivers_since_there_is_a_token(
+    make_app: MakeApp, clock: Clock, tmp_path: Path
+) -> None:
     """The pause for want of one ends with the next delivery, which nobody makes."""
-    app = make_app(TOKEN=None)
+    url = f"sqlite:///{tmp_path}/shared.db"
+    app = make_app(TOKEN=None, LEDGER_URL=url)
+    get_state(app).ledger.init()
     with app.app_context():
         track_conversion("acme", xid=XID)
     get_state(app).dispatcher.run_pass()
-    with_token = make_app()
+    with_token = make_app(LEDGER_URL=url)
     assert get_state(with_token).ledger.outlook().pause is not None
     clock.now += timedelta(days=3)
     assert the(wrong(with_token), "has waited for 4320 minutes").level == "error"

@@ -306,6 +306,17 @@ def test_a_receiver_that_raises_changes_nothing(
     assert "receiver's own" in caplog.text
 
 
+def test_a_receiver_that_is_async_is_named(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody awaits it, which would otherwise be said by the interpreter alone, if at all."""
+
+    async def tell(_app: Flask, **_facts: object) -> None:
+        raise AssertionError("it was told")
+
+    with signals.conversion_recorded.connected_to(tell, app), app.app_context():
+        assert track_conversion("acme", xid=XID) is not None
+    assert "partnerstack-conversion-recorded is async, and was told nothing" in caplog.text
+
+
 @pytest.mark.parametrize("joined", [True, False])
 def test_a_receiver_does_not_end_the_signups_own_context(
     make_app: MakeApp, tmp_path: Path, joined: bool

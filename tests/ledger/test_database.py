@@ -426,7 +426,9 @@ def test_the_first_use_waits_for_no_table_that_somebody_holds(
 ) -> None:
     """A new process of an app, while a migration is under way: its first signup goes on without."""
     engine = create_engine(servers.empty(kind))
-    Ledger(AppDatabase(lambda: engine), lease=timedelta(minutes=2)).init()
+    first = Ledger(AppDatabase(lambda: engine), lease=timedelta(minutes=2))
+    first.init()
+    first.close()
     fresh = Ledger(AppDatabase(lambda: engine), lease=timedelta(minutes=2))
     held = {
         "postgresql": "LOCK TABLE partnerstack_fact IN ACCESS EXCLUSIVE MODE",
