@@ -63,7 +63,7 @@ class Sender:
         self._blocked = blocked
         #: Whether this process has sent nothing yet: its deploy may be the cure of a pause, which
         #: is then probed at once.
-        self.is_fresh = True
+        self.is_fresh: bool = True
 
     def deal_with(self, claim: Claim, go_on: GoOn = never) -> None:
         """See to a claimed entry, and while ``go_on()`` says so, to what is to be sent after it.
