@@ -76,10 +76,10 @@ def test_a_silence_in_the_middle_ends_the_connection(ledger: Ledger, tunnel: Tun
     assert driver.closed if conn.dialect.name == "postgresql" else not driver.open
 
 
-def test_whoever_asks_much_may_wait_longer(
+def test_postgresql_is_waited_for_as_long_as_its_url_says(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the URL's ``tcp_user_timeout``; what takes longer than ours is answered all the same."""
+    """By ``tcp_user_timeout``, for whoever asks much; what takes longer than ours is answered."""
     monkeypatch.setattr("flask_partnerstack.ledger.waiting.ANSWER_WAIT", 0.2)
     url = servers.empty("postgresql")
     impatient, patient = url, url.update_query_dict({"tcp_user_timeout": "60000"})
