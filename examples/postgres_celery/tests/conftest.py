@@ -72,6 +72,7 @@ def app(environment: None) -> Iterator[Flask]:
     app = create_app()
     yield app
     app.extensions["partnerstack"].engine.stop()
+    app.extensions["partnerstack"].ledger.close()
     with app.app_context():
         db.engine.dispose()
 
