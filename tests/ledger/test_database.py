@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL
@@ -35,6 +37,7 @@ from flask_partnerstack.ledger import add_tables
 from flask_partnerstack.ledger import parse_url
 from flask_partnerstack.ledger import schema
 from flask_partnerstack.ledger import utcnow
+from flask_partnerstack.ledger.beside import beside
 from flask_partnerstack.ledger.connecting import BUSY_WAIT
 from flask_partnerstack.ledger.connecting import POOL_WAIT
 from flask_partnerstack.ledger.connecting import TURN_WAIT
@@ -418,6 +421,20 @@ def test_a_servers_own_strictness_does_not_matter(
         conn.execute(entries.insert(), new_row(conversion("globex"), utcnow(), None))
     assert ledger.get("globex").attempts == 0
     ledger.close()
+
+
+@pytest.mark.parametrize("kind", sorted(SERVERS))
+def test_what_is_collected_with_the_apps_pool_is_closed(servers: Servers, kind: str) -> None:
+    """An app that is dropped whole leaves no connection; psycopg would warn, which is an error."""
+    engine = create_engine(servers.empty(kind))
+    own = beside(engine)
+    with own.connect() as conn:
+        driver: Any = conn.connection.driver_connection
+    cycle: list[object] = [engine, engine.pool, own]
+    cycle.append(cycle)
+    del engine, own, conn, cycle
+    gc.collect()
+    assert driver.closed if kind == "postgresql" else not driver.open
 
 
 @pytest.mark.parametrize("kind", sorted(SERVERS))
