@@ -38,8 +38,8 @@ The house, from roof to ground. A file imports only from lower floors::
         a click; the configuration; how long to wait
     values
         what a key of the configuration takes
-    errors | forks
-        every error; what must not cross a fork
+    errors | forks | frozen
+        every error; what must not cross a fork; frozen data, made fast
 """
 
 from . import errors as errors

@@ -149,12 +149,12 @@ def _said_by_request(state: State) -> dict[str, Any]:
 
 #: What ProxyFix leaves in a request that it has set right.
 PROXY_FIXED = "werkzeug.proxy_fix.orig"
-_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
 
 
 def _warn_of_proxy(state: State, environ: Environ, address: str | None) -> None:
     """Say once that customers' addresses are a proxy's, where a request shows it."""
-    if PROXY_FIXED in environ or not any(environ.get(name) for name in _FORWARDED):
+    is_forwarded = environ.get("HTTP_X_FORWARDED_FOR") or environ.get("HTTP_FORWARDED")
+    if not is_forwarded or PROXY_FIXED in environ:
         return
     if _is_private(address) and state.once.first("behind a proxy"):
         log.warning(

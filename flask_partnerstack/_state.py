@@ -91,7 +91,7 @@ def get_state(app: Flask | None = None) -> State:
 
     :raises NotInitialized: with the two mistakes that lead there.
     """
-    app = app or current_app
+    app = app or this_app()
     state = app.extensions.get(EXTENSION)
     if not isinstance(state, State):
         raise NotInitialized(

@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
+from typing import NoReturn
 from uuid import UUID
 
 from .errors import InvalidConversion
+from .frozen import made
 from .referral import valid_xid
 
 #: Characters; PartnerStack publishes no limit for this endpoint, so these only stop nonsense.
@@ -70,7 +71,13 @@ class Conversion:
         :raises InvalidConversion: naming the first field that cannot be reported.
         """
         checked = check_optional(optional)
-        return cls(customer_key=check_customer_key(customer_key), xid=check_xid(xid), **checked)
+        key = check_customer_key(customer_key)
+        return cls.of_checked({**checked, "customer_key": key, "xid": check_xid(xid)})
+
+    @classmethod
+    def of_checked(cls, content: dict[str, Any]) -> Conversion:
+        """Build one of fields that were checked, each by its own function of this module."""
+        return made(cls, _ABSENT | content)
 
     def dumps(self) -> str:
         """Return the ledger's form: versioned JSON, without the fields that are absent."""
@@ -97,7 +104,9 @@ class Conversion:
         return cls(**known)
 
 
-_FIELDS = tuple(f.name for f in fields(Conversion))
+#: What a conversion has in a field that nobody gave.
+_ABSENT = dict(vars(Conversion(customer_key="", xid="")))
+_FIELDS = tuple(_ABSENT)
 #: What a field is in the ledger's form, where it is no text.
 _KINDS: Mapping[str, type] = {"sub_ids": tuple, "meta": Mapping}
 
@@ -142,13 +151,7 @@ def check_optional(optional: Mapping[str, object]) -> dict[str, Any]:
 
     :raises InvalidConversion: naming the first one that cannot be.
     """
-    return {name: _check_for(name)(name, value) for name, value in optional.items()}
-
-
-def _check_for(name: str) -> Callable[[str, object], Any]:
-    if name not in _OPTIONAL:
-        raise InvalidConversion(name, f"expected one of {', '.join(_OPTIONAL)}.")
-    return _OPTIONAL[name]
+    return {name: _OPTIONAL[name](name, value) for name, value in optional.items()}
 
 
 def without_invalid(optional: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
@@ -157,7 +160,7 @@ def without_invalid(optional: Mapping[str, object]) -> tuple[dict[str, object], 
     complaints = []
     for name, value in optional.items():
         try:
-            kept[name] = _check_for(name)(name, value)
+            kept[name] = _OPTIONAL[name](name, value)
         except InvalidConversion as e:
             complaints.append(str(e))
     return kept, complaints
@@ -195,10 +198,15 @@ def _text_up_to(longest: int) -> Callable[[str, object], str | None]:
     return check
 
 
+_BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+#: An IPv4 address as it is reported: there is one way to write it.
+_IPV4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}", re.ASCII)
+
+
 def _ip_address(field: str, value: object) -> str | None:
     text = "" if value is None else str(value).strip()
-    if not text:
-        return None
+    if not text or _IPV4.fullmatch(text):  # as nearly always: what follows takes some microseconds
+        return text or None
     try:
         address = ipaddress.ip_address(text)
         # A server that listens on both sees IPv4 clients as ::ffff:192.0.2.1.
@@ -269,15 +277,24 @@ def _thawed(value: Any) -> Any:
 _ENCODER = json.JSONEncoder(default=_thawed, separators=(",", ":"), ensure_ascii=False)
 
 
-_OPTIONAL: Mapping[str, Callable[[str, object], Any]] = {
-    "partner_key": _text_up_to(LONGEST_CUSTOMER_KEY),
-    "email": _text_up_to(LONGEST_EMAIL),
-    "name": _text_up_to(LONGEST_TEXT),
-    "provider_key": _text_up_to(LONGEST_TEXT),
-    "origin": _text_up_to(LONGEST_ORIGIN),
-    "ip_address": _ip_address,
-    "user_agent": _text_up_to(LONGEST_USER_AGENT),
-    "external_type": _text_up_to(LONGEST_TEXT),
-    "sub_ids": _sub_ids,
-    "meta": _meta,
-}
+class _Checks(dict[str, Callable[[str, object], Any]]):
+    """How each optional field is checked; a name that is none of theirs cannot be reported."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise InvalidConversion(name, f"expected one of {', '.join(self)}.")
+
+
+_OPTIONAL = _Checks(
+    {
+        "partner_key": _text_up_to(LONGEST_CUSTOMER_KEY),
+        "email": _text_up_to(LONGEST_EMAIL),
+        "name": _text_up_to(LONGEST_TEXT),
+        "provider_key": _text_up_to(LONGEST_TEXT),
+        "origin": _text_up_to(LONGEST_ORIGIN),
+        "ip_address": _ip_address,
+        "user_agent": _text_up_to(LONGEST_USER_AGENT),
+        "external_type": _text_up_to(LONGEST_TEXT),
+        "sub_ids": _sub_ids,
+        "meta": _meta,
+    }
+)

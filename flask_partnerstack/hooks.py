@@ -83,8 +83,11 @@ class Hooks:
             refusal = _refusal(self._consent, "report", referral)
             if refusal is not None:
                 return refusal
-        reasons = (_reason(hook, conversion) for hook in self._skip_if)
-        return next((reason for reason in reasons if reason is not None), None)
+        for hook in self._skip_if:
+            reason = _reason(hook, conversion)
+            if reason is not None:
+                return reason
+        return None
 
     def tell_verified(self, entry: Entry) -> None:
         """Tell each hook that a customer is verified, whatever the others do. Never raises."""

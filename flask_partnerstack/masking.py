@@ -7,7 +7,7 @@ import re
 
 def looks_like_email(text: str) -> bool:
     """Say whether a customer key seems to be an e-mail address."""
-    return _EMAIL.fullmatch(text) is not None
+    return "@" in text and _EMAIL.fullmatch(text) is not None
 
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")

@@ -109,11 +109,8 @@ def track_conversion(
             state.ledger.join(session)
         return None
     told = {name: value for name, value in given.items() if value is not None}
-    conversion = Conversion(
-        customer_key=check_customer_key(customer_key),
-        xid=known.xid,
-        **{**known.facts, **check_optional(told)},
-    )
+    checked = {"customer_key": check_customer_key(customer_key), "xid": known.xid}
+    conversion = Conversion.of_checked({**known.facts, **check_optional(told), **checked})
     return _record(state, conversion, known.referral, session)
 
 

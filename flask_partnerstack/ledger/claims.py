@@ -24,6 +24,7 @@ from sqlalchemy import select
 from sqlalchemy import type_coerce
 
 from ..errors import Judgement
+from ..frozen import made
 from . import terms
 from .entry import Attempt
 from .entry import Claim
@@ -49,7 +50,7 @@ def entry_of(row: Row[Any]) -> Entry:
     """Return the entry in a row of the table."""
     of = row._mapping
     values = {name: of[name] for name in Entry.__dataclass_fields__}
-    return Entry(**{**values, "status": Status(values["status"])})
+    return made(Entry, {**values, "status": Status(values["status"])})
 
 
 # --- statements, built once: building one costs SQLAlchemy more than running it ------------------

@@ -33,7 +33,7 @@ def searchable(conversion: Conversion) -> str:
         conversion.xid,
         conversion.partner_key,
     )
-    return "\n".join(word for word in words if word).casefold()
+    return "\n".join(filter(None, words)).casefold()
 
 
 class Status(str, Enum):

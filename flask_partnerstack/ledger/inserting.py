@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from operator import itemgetter
 from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
@@ -19,7 +18,6 @@ from sqlalchemy import case
 from sqlalchemy import literal
 from sqlalchemy import type_coerce
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
 from .home import named
@@ -29,20 +27,6 @@ from .tables import entries
 from .tables import moment_to_number
 
 Change = TypeVar("Change", Insert, Update)
-
-_INSERT = entries.insert()
-# A signup waits for this. On SQLite SQLAlchemy's own part of an insert takes longer than the
-# insert itself, so there the driver is given a ready-made one.
-_COMPILED = _INSERT.compile(
-    dialect=sqlite.dialect(),
-    column_keys=[column.name for column in entries.columns if not column.primary_key],
-)
-_TEXT = str(_COMPILED)
-_ORDER = tuple(_COMPILED.positiontup or ())
-_in_order = itemgetter(*_ORDER)
-_MOMENTS = tuple(
-    place for place, name in enumerate(_ORDER) if isinstance(entries.c[name].type, Moment)
-)
 
 
 class Written(NamedTuple):
@@ -137,6 +121,10 @@ def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:
 
 
 # --- SQLite -------------------------------------------------------------------------------------
+# A signup waits for this. SQLAlchemy's own part of an insert takes longer than the insert itself,
+# so the driver is given a ready-made one.
+
+_MOMENTS = tuple(str(c.name) for c in entries.columns if isinstance(c.type, Moment))
 
 
 def _insert_sqlite(conn: Connection, values: Mapping[str, Any], home: str | None) -> int:
@@ -151,18 +139,31 @@ def _id_of(done: CursorResult[Any]) -> int:
     return int(entry_id)
 
 
-def _sqlite_row(values: Mapping[str, Any]) -> list[Any]:
-    row = list(_in_order(values))
-    for place in _MOMENTS:
-        if row[place] is not None:
-            row[place] = moment_to_number(row[place])
+def _sqlite_row(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what SQLite keeps, without the columns that are empty.
+
+    sqlite3 looks for an adapter of each ``None``, which takes longer than to insert it.
+    """
+    row = {name: value for name, value in values.items() if value is not None}
+    now = values["recorded_at"]
+    number = moment_to_number(now)
+    for name in _MOMENTS:
+        if name in row:
+            row[name] = number if row[name] is now else moment_to_number(row[name])
     return row
 
 
-def _insert_ready_made(conn: Connection, driver: sqlite3.Connection, row: list[Any]) -> int:
+@cache
+def _ready_made(columns: tuple[str, ...]) -> str:
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    return f"INSERT INTO {entries.name} ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
+
+
+def _insert_ready_made(conn: Connection, driver: sqlite3.Connection, row: dict[str, Any]) -> int:
     if not conn.in_transaction():
         conn.begin()  # as SQLAlchemy does before the first statement that it is given
+    statement = _ready_made(tuple(row))
     try:
-        return int(driver.execute(_TEXT, row).lastrowid or 0)
+        return int(driver.execute(statement, tuple(row.values())).lastrowid or 0)
     except sqlite3.Error as e:
-        raise DBAPIError.instance(_TEXT, None, e, sqlite3.Error, dialect=conn.dialect) from e
+        raise DBAPIError.instance(statement, None, e, sqlite3.Error, dialect=conn.dialect) from e

@@ -6,13 +6,12 @@ import contextlib
 import secrets
 from collections.abc import Callable
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from functools import partial
-from operator import itemgetter
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
@@ -25,6 +24,7 @@ from sqlalchemy.exc import NoResultFound
 
 from ..conversion import Conversion
 from ..errors import InvalidConversion
+from ..frozen import made
 from . import claims
 from .clocked import Clocked
 from .connecting import location_of
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from .joined import Joined
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What came of recording a conversion.
 
     :param new: ``False`` when the customer key had an entry already, which is left as it was.
@@ -83,9 +82,9 @@ class Recording(Clocked):
         with self._database.write() as conn:
             if conn.dialect.name not in _LOCKING_IN_VAIN:
                 return _insert_or_find(conn, values)
-            made, broken = _insert_if_new(conn, values)
-            if made is not None:
-                return Recorded(_entry_from(values, made), new=True)
+            new, broken = _insert_if_new(conn, values)
+            if new is not None:
+                return Recorded(_entry_from(values, new), new=True)
         with self._database.write() as conn:
             return _found_or_revived(conn, values, broken, alone=True)
 
@@ -172,10 +171,10 @@ def _insert_or_find(
 
     :param home: the schema to name, where the connection is not ours.
     """
-    made, broken = _insert_if_new(conn, values, home)
-    if made is None:
+    new, broken = _insert_if_new(conn, values, home)
+    if new is None:
         return _found_or_revived(conn, values, broken, home=home)
-    return Recorded(_entry_from(values, made), new=True)
+    return Recorded(_entry_from(values, new), new=True)
 
 
 def _insert_if_new(
@@ -264,7 +263,7 @@ def new_row(
         "customer_key": conversion.customer_key,
         "xid": conversion.xid,
         "partner_key": conversion.partner_key,
-        "status": (Status.SKIPPED if skipped else Status.PENDING).value,
+        "status": _SKIPPED if skipped else _PENDING,
         "reason": None if reason is None else writable(reason),
         "test": None,
         "attempts": 0,
@@ -283,10 +282,12 @@ def new_row(
     }
 
 
-def _entry_from(values: Mapping[str, Any], made: Mapping[str, Any]) -> Entry:
-    wanted = dict(zip(_OF_ENTRY, _what_entry_has(values), strict=True))
-    return Entry(**{**wanted, "status": Status(values["status"]), **made})
+def _entry_from(values: Mapping[str, Any], new: Mapping[str, Any]) -> Entry:
+    content = {name: values[name] for name in _OF_ENTRY}
+    return made(Entry, {**content, "status": _STATUSES[values["status"]], **new})
 
 
+# A member of an enum, its value, and the way back take as long as the rest of a row.
+_PENDING, _SKIPPED = Status.PENDING.value, Status.SKIPPED.value
+_STATUSES = {status.value: status for status in Status}
 _OF_ENTRY = tuple(name for name in Entry.__dataclass_fields__ if name not in ("id", "status"))
-_what_entry_has = itemgetter(*_OF_ENTRY)
