@@ -69,6 +69,9 @@ class Gate:
     A database library has locks of its own, SQLite's table of files for one. One that a thread of
     the parent holds at the fork is never free again in the child: it waits in vain, or for ever.
 
+    So does whoever puts another file in the place of a ledger's: a transaction that is under way
+    would be committed to the old one.
+
     :param patience: seconds after which either goes ahead all the same.
     """
 
@@ -87,8 +90,20 @@ class Gate:
             if passage is self._here:  # else this is a child, that was forked within the block
                 passage.leave(thread)
 
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Keep it closed within the block."""
+        self.close()
+        try:
+            yield
+        finally:
+            self.open()
+
     def close(self) -> None:
-        """Wait until no other thread is inside, and let none in. For whoever is about to fork."""
+        """Wait until no other thread is inside, and let none in. For whoever is about to fork.
+
+        Two that close it at once do not wait for each other.
+        """
         self._here.close(threading.get_ident())
 
     def open(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import weakref
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from contextlib import closing
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from typing import Final
 
 from sqlalchemy import URL
 from sqlalchemy import Connection
@@ -30,11 +28,12 @@ from .connecting import transaction
 from .facts import make_hold
 from .guard import Condition
 from .guard import Guard
+from .guard import Opened
 from .home import home_of
+from .rescue import rescue
+from .rescue import set_aside
 from .trouble import told
 from .waiting import making_ready
-
-log: Final = logging.getLogger("flask_partnerstack")
 
 
 class Database:
@@ -108,8 +107,11 @@ class Database:
         :raises LedgerUnavailable: whatever the database says; of a broken constraint the kind
             :class:`~.trouble.ConstraintBroken`.
         """
-        with self._speaking(), self._turn(), transaction(self._engine) as conn:
-            yield conn
+        with self._speaking():
+            watched = None if self._guard is None else self._guard.watched
+            with self._turn(), transaction(self._engine) as conn:
+                yield conn
+            self._make_sure_of(watched)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -221,7 +223,7 @@ class Database:
         except DatabaseError as e:
             if self._guard is None or not self._embedded or "not a database" not in str(e.orig):
                 raise
-            self._set_aside(self._guard)
+            set_aside(self._guard)
             self._make_or_check()
         if self._guard is not None:
             self._guard.watch()
@@ -238,55 +240,31 @@ class Database:
 
     # --- when the file is taken away ------------------------------------------------------------
 
+    def _make_sure_of(self, watched: Opened | None) -> None:
+        """Have what was just committed in the file that is found from now on.
+
+        :param watched: the one that it was committed to.
+        """
+        if self._guard is None or self._guard.is_there(watched):
+            return
+        if self._guard.watched is not watched:  # another thread had no more patience with us
+            raise OSError("its file was taken away while this was written to it")
+        self._recover(self._guard)
+
     def _recover(self, guard: Guard) -> None:
-        with making_ready(self._preparing.here):
+        # Others commit first what they have begun, to the file that is written back.
+        with forks.gate.closed(), making_ready(self._preparing.here):
             condition = guard.look()
             if condition is Condition.WELL:
                 return
             if condition is Condition.DAMAGED or guard.is_foreign():
-                self._set_aside(guard)
+                set_aside(guard)
             if condition is not Condition.DAMAGED:
-                self._rescue(guard)
+                rescue(self._engine, guard)
             # What was moved away is closed without a last checkpoint: SQLite notices.
             self._engine.dispose()
             guard.forget()
             self._furnish()
-
-    def _rescue(self, guard: Guard) -> None:
-        """Write down what the file held that is gone, from a connection that has it open."""
-        if self._engine.pool.checkedin() == 0:  # type: ignore[attr-defined]  # a QueuePool's
-            log.error(
-                "The ledger %s was taken away, and nobody here had it open. %s",
-                guard.path,
-                "Restore it from a backup; a new one is begun where there is none.",
-            )
-            return
-        connection = self._engine.raw_connection()
-        try:
-            driver: Any = connection.driver_connection
-            if guard.restore(driver):
-                log.error("The ledger %s was taken away. It is written back, whole.", guard.path)
-            else:
-                log.error(
-                    "The ledger %s was replaced by another file, which is used from now on. "
-                    "What the old one held is in %s.",
-                    guard.path,
-                    guard.save(driver),
-                )
-        finally:
-            connection.close()
-
-    def _set_aside(self, guard: Guard) -> None:
-        aside = guard.set_aside()
-        if aside is not None:
-            log.error(
-                "What lies in the place of the ledger %s is no database. It is set aside as %s. "
-                "If it was the ledger, what it held and was not delivered yet is to be had from "
-                "a backup, or perhaps by sqlite3 %s .recover",
-                guard.path,
-                aside,
-                aside,
-            )
 
 
 def _dispose(engine: Engine) -> None:

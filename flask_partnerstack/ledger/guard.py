@@ -1,7 +1,8 @@
 """``Guard``: notices when the ledger's file is taken away under a running process.
 
 Deleted, replaced, or overwritten: SQLite goes on writing to a file that nobody will ever find, or
-over something that somebody may need. A look costs two system calls before each transaction.
+over something that somebody may need. A look costs two system calls before each transaction, and one
+more after each that writes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Condition(Enum):
     DAMAGED = "damaged"
 
 
-class _Opened:
+class Opened:
     """A file that is opened for reading, once for all who watch it, and closed after the last.
 
     Closing any descriptor of a file drops all locks that the process has on it, SQLite's too. So
@@ -54,14 +55,14 @@ class _Opened:
         return os.pread(self.descriptor, len(_MAGIC), 0)
 
 
-_opened: weakref.WeakValueDictionary[tuple[int, int], _Opened] = weakref.WeakValueDictionary()
+_opened: weakref.WeakValueDictionary[tuple[int, int], Opened] = weakref.WeakValueDictionary()
 #: Reentrant, because the garbage that is collected meanwhile may be a watched file.
 _opening = forks.LateLock(reentrant=True)
 
 
-def _open(path: Path) -> _Opened:
+def _open(path: Path) -> Opened:
     with _opening.here:
-        opened = _opened.get(_identity(path) or _NOWHERE) or _Opened(path)
+        opened = _opened.get(_identity(path) or _NOWHERE) or Opened(path)
         _opened[opened.identity] = opened
         return opened
 
@@ -72,8 +73,13 @@ class Guard:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._wal = Path(f"{path}-wal")
-        self._watched: _Opened | None = None
+        self._watched: Opened | None = None
         self._last_wal: tuple[int, int] | None = None
+
+    @property
+    def watched(self) -> Opened | None:
+        """The file that is the right one, if any is."""
+        return self._watched
 
     def watch(self) -> None:
         """From now on the file that is there now is the right one."""
@@ -87,12 +93,17 @@ class Guard:
 
     def look(self) -> Condition:
         """Say what became of the watched file; all is well while none is watched."""
-        if self._watched is None:
+        watched = self._watched  # once: another thread may stop watching meanwhile
+        if watched is None:
             return Condition.WELL
-        if self._is_another():
+        if not self.is_there(watched):
             return Condition.REPLACED if self.path.exists() else Condition.GONE
         self._last_wal = _identity(self._wal) or self._last_wal
-        return Condition.WELL if self._watched.head() in (_MAGIC, b"") else Condition.DAMAGED
+        return Condition.WELL if watched.head() in (_MAGIC, b"") else Condition.DAMAGED
+
+    def is_there(self, watched: Opened | None) -> bool:
+        """Say whether the file that is there now is the one that was watched then."""
+        return watched is None or _identity(self.path) == watched.identity
 
     def is_foreign(self) -> bool:
         """Say whether what lies in the file's place is no SQLite file at all."""
@@ -108,9 +119,14 @@ class Guard:
         with self._alone():
             if not self.is_foreign():
                 return None
-            if self._is_another():
+            if not self.is_there(self.watched):
                 self._remove_stale_companions()
             return self._move(f"{self.path}.damaged-{_moment()}")
+
+    def give_up(self) -> None:
+        """Let what the watched file left beside it spoil no new one."""
+        with self._alone():
+            self._remove_stale_companions()
 
     def restore(self, connection: sqlite3.Connection) -> bool:
         """Write a ledger that is gone back from a connection that still has it open.
@@ -147,10 +163,6 @@ class Guard:
             yield
         finally:
             os.close(lock)
-
-    def _is_another(self) -> bool:
-        """Say whether the file that is there now is not the one that is watched."""
-        return self._watched is not None and _identity(self.path) != self._watched.identity
 
     def _move(self, target: str) -> Path:
         self.path.rename(target)

@@ -8,18 +8,29 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
+from flask_partnerstack import Status
+from flask_partnerstack import forks
 from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Place
+from flask_partnerstack.ledger import guard
+from flask_partnerstack.ledger import utcnow
+from flask_partnerstack.ledger.inserting import insert
+from flask_partnerstack.ledger.recording import new_row
 
 Make = Callable[..., Conversion]
 
@@ -78,6 +89,112 @@ def test_a_ledger_deleted_while_nobody_had_it_open_is_begun_anew(
     ledger.close()
     assert keys(path) == ["after"]
     assert "Restore it from a backup" in caplog.text
+
+
+@contextmanager
+def recording_meanwhile(ledger: Ledger, conversion: Conversion) -> Iterator[None]:
+    """Another thread that is in the middle of recording, and goes on once it is waited for."""
+    begun, waited_for = threading.Event(), threading.Event()
+
+    def record() -> None:
+        with ledger.storage.write() as conn:
+            insert(conn, new_row(conversion, utcnow(), None))
+            begun.set()
+            assert waited_for.wait(30)
+
+    def close() -> None:
+        waited_for.set()
+        shut(forks.gate)
+
+    shut = forks.Gate.close
+    with ThreadPoolExecutor(1) as threads, pytest.MonkeyPatch.context() as patches:
+        recording = threads.submit(record)
+        assert begun.wait(30)
+        patches.setattr(forks.gate, "close", close)
+        yield
+        recording.result(30)
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_what_another_thread_is_recording_is_written_back(
+    ledger: Ledger, conversion: Make, path: Path, connections: int
+) -> None:
+    """Whoever writes the file back lets it commit first, whether a connection is idle or none."""
+    ledger.record(conversion("before"))
+    with ExitStack() as kept:
+        for _ in range(connections):
+            kept.enter_context(ledger.storage.read())
+    with recording_meanwhile(ledger, conversion("meanwhile")):
+        path.unlink()
+        ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["before", "meanwhile", "after"]
+
+
+def test_a_ledger_deleted_while_it_is_written_is_written_back_at_once(
+    ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """Before anybody is told that it is recorded, and not at the next call, which may not come."""
+    ledger.record(conversion("before"))
+    with ledger.storage.write() as conn:
+        insert(conn, new_row(conversion("meanwhile"), utcnow(), None))
+        path.unlink()
+    assert keys(path) == ["before", "meanwhile"]
+
+
+def record_while_it_is_written_back(ledger: Ledger, conversion: Conversion, path: Path) -> None:
+    with ledger.storage.write() as conn:
+        insert(conn, new_row(conversion, utcnow(), None))
+        path.unlink()
+        assert ledger.counts()[Status.PENDING] == 1  # it is written back here
+
+
+def test_whoever_takes_too_long_is_told_that_it_was_in_vain(
+    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is written back without it after a while, and it is not told that it is in there."""
+    monkeypatch.setattr(forks.gate, "close", lambda: None)  # out of patience at once
+    monkeypatch.setattr(forks.gate, "open", lambda: None)
+    ledger.record(conversion("before"))
+    with ledger.storage.read(), ledger.storage.read():
+        pass
+    with pytest.raises(LedgerUnavailable, match="taken away"):
+        record_while_it_is_written_back(ledger, conversion("meanwhile"), path)
+    ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["before", "after"]
+
+
+def test_a_ledger_whose_only_connection_is_in_use_is_not_given_up(
+    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in use longer than anybody waits may be had later: until then others are refused."""
+    monkeypatch.setattr(forks.gate, "close", lambda: None)
+    monkeypatch.setattr(forks.gate, "open", lambda: None)
+    ledger.record(conversion("before"))
+    with ledger.storage.read():
+        path.unlink()
+        with pytest.raises(LedgerUnavailable, match="has it open for long"):
+            ledger.record(conversion("refused"))
+    ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["before", "after"]
+
+
+def test_a_look_that_meets_a_recovery_raises_nothing(
+    database: Database, ledger: Ledger, conversion: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread stops watching the file while this one asks for it."""
+    ledger.record(conversion("before"))
+    asked_for = guard._identity
+
+    def identity(path: Path) -> tuple[int, int] | None:
+        assert database._guard is not None
+        database._guard.forget()
+        return asked_for(path)
+
+    monkeypatch.setattr(guard, "_identity", identity)
+    assert ledger.counts()[Status.PENDING] == 1
 
 
 def test_garbage_in_its_place_is_set_aside(
