@@ -29,6 +29,7 @@ from .pause import read_where_moved
 from .reading import find_customer
 from .tables import Moment
 from .tables import entries
+from .trouble import tried_again
 
 _PRUNED_AT = "pruned_at"
 _OLD_PAGES = "old_pages"
@@ -40,6 +41,7 @@ _NEVER_HERE = "The customer is not in here. Expected: erase there."
 class Amending(Clocked):
     """Changes what was recorded, as a person says."""
 
+    @tried_again
     def requeue(self, customer_key: str) -> Entry:
         """Make a dead, skipped or parked entry due now.
 
@@ -62,6 +64,7 @@ class Amending(Clocked):
             conn.execute(entries.update().where(wanted).values(_requeued(self.now_in(conn))))
             return claims.fetch(conn, entry.id)
 
+    @tried_again
     def requeue_all(
         self,
         *,

@@ -28,6 +28,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError
+from .trouble import code_of
 from .waiting import bound_answers
 from .waiting import connect_arguments
 
@@ -202,20 +203,15 @@ def _taking_writes(engine: Engine, conn: Connection) -> Iterator[None]:
     try:
         yield
     except DBAPIError as e:
-        if _is_read_only(e.orig):
+        if code_of(e.orig) in _READ_ONLY:
             conn.invalidate()
             engine.dispose()  # the others are as old
         raise
 
 
-def _is_read_only(error: BaseException | None) -> bool:
-    # psycopg's and psycopg2's names for it; MySQL's drivers have a number first.
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    return state == "25006" or bool(error and error.args and error.args[0] in _READ_ONLY)
-
-
+#: PostgreSQL's, and MySQL's and MariaDB's.
 #: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
-_READ_ONLY = (1290, 1792, 1836)
+_READ_ONLY = ("25006", 1290, 1792, 1836)
 
 
 def is_alive(conn: Connection) -> bool:

@@ -24,6 +24,7 @@ from .pause import Pause
 from .pause import mend_pause
 from .pause import read_pause
 from .pause import read_resumed_at
+from .trouble import tried_again
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class Deliveries(Clocked):
         with self._database.write() as conn:
             return claims.renew(conn, claim, self.now_in(conn), self._lease)
 
+    @tried_again
     def leave(self, claim: Claim, verdict: Verdict) -> Entry | None:
         """Write what came of a claim, and give it back.
 

@@ -1,8 +1,8 @@
 """``Guard``: notices when the ledger's file is taken away under a running process.
 
 Deleted, replaced, or overwritten: SQLite goes on writing to a file that nobody will ever find, or
-over something that somebody may need. A look costs two system calls before each transaction, and one
-more after each that writes.
+over something that somebody may need. A look costs two system calls before each transaction, and
+one more after each that writes.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from .pause import read_pause
 from .pause import read_resumed_at
 from .pause import read_streak
 from .pause import write_pause
+from .trouble import tried_again
 
 
 class Pausing(Clocked):
@@ -96,6 +97,7 @@ class Pausing(Clocked):
             spares = sparing and read_streak(conn, until=now).is_unclear
             return claims.claim_probe(conn, now, self._lease, sparing=spares)
 
+    @tried_again
     def end_pause(self) -> Pause | None:
         """Deliver again: what waited is due now. Returns the pause, if one was on.
 

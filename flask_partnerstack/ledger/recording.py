@@ -40,6 +40,7 @@ from .inserting import insert_or_not
 from .inserting import revive
 from .tables import entries
 from .terms import writable
+from .trouble import tried_again
 
 if TYPE_CHECKING:
     from .joined import Joinable
@@ -59,6 +60,7 @@ class Recorded(NamedTuple):
 class Recording(Clocked):
     """Writes conversions down."""
 
+    @tried_again
     def record(
         self,
         conversion: Conversion,

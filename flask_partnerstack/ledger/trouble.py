@@ -1,11 +1,21 @@
-"""``told``: turns what a database says into our own error, with the way out."""
+"""``told``: turns what a database says into our own error, with the way out.
+
+And ``tried_again``: one of them is answered by doing the same once more.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
+from functools import wraps
+from typing import Final
+from typing import ParamSpec
+from typing import TypeVar
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import StatementError
@@ -16,12 +26,49 @@ from . import schema
 #: What makes or mends the tables of a ledger that is not the embedded file.
 INIT_DB = "flask partnerstack init-db"
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class ConstraintBroken(LedgerUnavailable):
     """What was to be written does not go together with what is there.
 
     Whoever inserts knows what it means: somebody else was first.
     """
+
+
+class Deadlocked(LedgerUnavailable):
+    """The database ended the transaction, so that another one could go on. Nothing of it is left.
+
+    https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
+    https://dev.mysql.com/doc/refman/8.0/en/innodb-deadlocks-handling.html
+    """
+
+
+#: A deadlock and a serialization failure on PostgreSQL, a deadlock on MySQL and MariaDB.
+_DEADLOCK: Final = ("40P01", "40001", 1213)
+#: Whoever is in the way twice and once more is so for another reason.
+_AGAIN = 2
+
+
+def tried_again(whole: Callable[P, T]) -> Callable[P, T]:
+    """Decorate what is a whole transaction, so that it is tried again after a deadlock."""
+
+    @wraps(whole)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_AGAIN):
+            with suppress(Deadlocked):
+                return whole(*args, **kwargs)
+        return whole(*args, **kwargs)
+
+    return tried
+
+
+def code_of(error: BaseException | None) -> object:
+    """Return the number, or the SQLSTATE, by which a driver says what went wrong."""
+    # psycopg's and psycopg2's names for it; MySQL's drivers have a number first.
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state or next(iter(error.args if error else ()), None)
 
 
 @contextmanager
@@ -33,6 +80,7 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
 
     :param tables_by: the commands that make the tables.
     :raises ConstraintBroken: that kind of it, for a broken constraint.
+    :raises Deadlocked: that kind of it, for the victim of a deadlock.
     """
     try:
         yield
@@ -43,10 +91,16 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
             location, f"its tables (version {e}) need a newer Flask-PartnerStack."
         ) from e
     except SQLAlchemyError as e:
-        kind = ConstraintBroken if isinstance(e, IntegrityError) else LedgerUnavailable
-        raise kind(location, _reason(e)) from None
+        raise _kind(e)(location, _reason(e)) from None
     except (sqlite3.Error, OSError) as e:
         raise LedgerUnavailable(location, _reason(e)) from e
+
+
+def _kind(error: SQLAlchemyError) -> type[LedgerUnavailable]:
+    if isinstance(error, IntegrityError):
+        return ConstraintBroken
+    is_deadlock = isinstance(error, DBAPIError) and code_of(error.orig) in _DEADLOCK
+    return Deadlocked if is_deadlock else LedgerUnavailable
 
 
 def _reason(error: Exception) -> str:

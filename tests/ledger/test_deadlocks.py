@@ -1,0 +1,110 @@
+"""A database that ends our transaction, so that somebody else's can go on. Real deadlocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy import Engine
+from sqlalchemy import create_engine
+
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger import Database
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import utcnow
+from flask_partnerstack.ledger.inserting import insert
+from flask_partnerstack.ledger.recording import new_row
+from flask_partnerstack.ledger.trouble import Deadlocked
+from flask_partnerstack.ledger.trouble import tried_again
+from tests.ledger.conftest import LEASE
+from tests.servers import SERVERS
+from tests.servers import Servers
+
+Make = Callable[..., Conversion]
+
+#: How the other one is made to be spared, and asks for what a signup holds; who waits there.
+SPARED = {"postgresql": "SET deadlock_timeout = '60s'", "mariadb": "DO 0"}
+ASKS = {
+    "postgresql": "LOCK TABLE partnerstack_entry IN SHARE MODE",
+    "mariadb": "SELECT id FROM partnerstack_entry FOR UPDATE",
+}
+WAITING = {
+    "postgresql": (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ),
+    "mariadb": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+}
+
+
+@pytest.fixture(params=SERVERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(servers: Servers, kind: str) -> Iterator[Engine]:
+    """The other one's."""
+    engine = create_engine(servers.empty(kind))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Iterator[Ledger]:
+    database = Database(engine.url, embedded=False)
+    ledger = Ledger(database, lease=LEASE)
+    ledger.init()
+    yield ledger
+    database.close()
+
+
+def somebody_waits(engine: Engine, kind: str) -> bool:
+    with engine.connect() as conn:
+        return bool(conn.exec_driver_sql(WAITING[kind]).scalar())
+
+
+def write_beside(conn: Connection, conversion: Conversion, make: Make) -> None:
+    """Write the same customer, and so much more that the other one is the cheaper victim."""
+    insert(conn, new_row(conversion, utcnow(), None))
+    for _ in range(50):
+        insert(conn, new_row(make(), utcnow(), None))
+
+
+def test_a_signup_that_is_ended_by_a_deadlock_is_recorded(
+    ledger: Ledger, engine: Engine, kind: str, conversion: Make
+) -> None:
+    """It waits for one who waits for it; nothing of it is left, and it begins anew."""
+    with ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(1))
+        other = stack.enter_context(engine.connect())
+        other.exec_driver_sql(SPARED[kind])
+        write_beside(other, conversion("twice"), conversion)
+        recorded = threads.submit(ledger.record, conversion("twice"))
+        while not somebody_waits(engine, kind) and not recorded.done():
+            # The server tells nobody who waits for whom; InnoDB looks anew after 100 ms unasked.
+            time.sleep(0.15)
+        other.exec_driver_sql(ASKS[kind])
+        other.rollback()
+        assert recorded.result(30).new
+    assert [entry.customer_key for entry in ledger.entries()] == ["twice"]
+
+
+def test_whoever_is_ended_again_and_again_is_told() -> None:
+    """Three times, and no more: a signup does not wait for ever."""
+    calls = []
+
+    @tried_again
+    def whole() -> None:
+        calls.append(1)
+        raise Deadlocked("postgresql://", "deadlock detected")
+
+    with pytest.raises(LedgerUnavailable, match="deadlock detected"):
+        whole()
+    assert len(calls) == 3
