@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from datetime import datetime
 from datetime import timedelta
 from typing import Any
+from typing import Final
 
 from sqlalchemy import Connection
 from sqlalchemy import case
@@ -13,6 +16,7 @@ from sqlalchemy import literal
 from ..errors import EntryNotFound
 from ..errors import IllegalTransition
 from ..errors import LedgerMoved
+from ..errors import LedgerUnavailable
 from . import claims
 from . import privacy
 from . import tables
@@ -30,6 +34,8 @@ from .reading import find_customer
 from .tables import Moment
 from .tables import entries
 from .trouble import tried_again
+
+log: Final = logging.getLogger("flask_partnerstack")
 
 _PRUNED_AT = "pruned_at"
 _OLD_PAGES = "old_pages"
@@ -115,8 +121,8 @@ class Amending(Clocked):
             same, but is to be erased there as well.
         """
         with self._database.write() as conn:
-            self._database.overwrite_what_is_deleted(conn)
             hold_facts(conn)
+            self._overwrite(conn)
             moved = read_where_moved(conn)
             erased = self._erased_in(conn, customer_key, moved)
         self._forget_old_pages()
@@ -159,15 +165,22 @@ class Amending(Clocked):
         if not found:
             return 0
         with self._database.write() as conn:
-            self._database.overwrite_what_is_deleted(conn)
+            self._overwrite(conn)
             count = privacy.prune(conn, found, before)
         self._forget_old_pages()
         return count
 
+    def _overwrite(self, conn: Connection) -> None:
+        if self._database.overwrite_what_is_deleted(conn):
+            # Noted before, so that it is seen to also where this process ends just after.
+            write_fact(conn, _OLD_PAGES, secrets.token_hex(8))
+
     def _forget_old_pages(self) -> None:
-        if not self._database.forget_old_pages():
-            with self._database.write() as conn:
-                write_fact(conn, _OLD_PAGES, self.now_in(conn).isoformat())
+        """See to it at once; what does not work is tried again by whoever delivers."""
+        try:
+            self.forget_what_stayed()
+        except LedgerUnavailable as e:  # what was changed is committed, and that is said
+            log.warning("What is gone may be in SQLite's log for an hour more: %s", e)
 
     def forget_what_stayed(self) -> bool:
         """Try again what a reader kept from being forgotten; say whether nothing of it stays.
@@ -176,13 +189,14 @@ class Amending(Clocked):
         then is in the way. Asked now and then, by whichever process delivers.
         """
         with self._database.read() as conn:
-            stayed = read_fact(conn, _OLD_PAGES) is not None
-        if not stayed:
+            stayed = read_fact(conn, _OLD_PAGES)
+        if stayed is None:
             return True
         if not self._database.forget_old_pages():
             return False
         with self._database.write() as conn:
-            erase_fact(conn, _OLD_PAGES)
+            if read_fact(conn, _OLD_PAGES) == stayed:  # else more was erased meanwhile
+                erase_fact(conn, _OLD_PAGES)
         return True
 
     def prunable(self, older_than: timedelta) -> int:

@@ -156,8 +156,9 @@ class AppDatabase:
             self._take_write_lock(conn)
             return schema.migrate(conn)
 
-    def overwrite_what_is_deleted(self, _conn: Connection) -> None:
+    def overwrite_what_is_deleted(self, _conn: Connection) -> bool:
         """Do nothing: how the app's database keeps deleted data is the app's choice."""
+        return False
 
     def forget_old_pages(self) -> bool:
         """Do nothing, for the same reason: there is nothing for us to try again."""

@@ -139,13 +139,14 @@ class Database:
         with forks.gate.passed(), told(self.location), transaction(self._engine) as conn:
             return schema.migrate(conn)
 
-    def overwrite_what_is_deleted(self, conn: Connection) -> None:
+    def overwrite_what_is_deleted(self, conn: Connection) -> bool:
         """Let SQLite write zeros over what this transaction takes out of its file.
 
         https://www.sqlite.org/pragma.html#pragma_secure_delete
         """
         if self.is_sqlite:
             conn.exec_driver_sql("PRAGMA secure_delete=ON")
+        return self.is_sqlite
 
     def forget_old_pages(self) -> bool:
         """Empty SQLite's write-ahead log, which keeps what was there before, if nobody reads it.

@@ -55,8 +55,11 @@ class Storage(Protocol):
         Return the schema that they are in, where its statements have to name one.
         """
 
-    def overwrite_what_is_deleted(self, conn: Connection) -> None:
-        """Let nothing stay on the disk of what this transaction takes out, where that is ours."""
+    def overwrite_what_is_deleted(self, conn: Connection) -> bool:
+        """Let nothing stay on the disk of what this transaction takes out, where that is ours.
+
+        ``True``: old pages stay, until :meth:`forget_old_pages`.
+        """
 
     def forget_old_pages(self) -> bool:
         """Let nothing stay of what was there before, where that is ours to do.

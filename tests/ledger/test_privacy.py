@@ -262,6 +262,55 @@ def test_what_a_reader_kept_is_gone_when_it_is_tried_again(
     assert b"zaphod" not in path.read_bytes() + log.read_bytes()
 
 
+def test_erasing_is_done_although_the_log_cannot_be_emptied(
+    ledger: Ledger,
+    conversion: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Somebody writes just then: what is erased is erased, and the rest is seen to later."""
+    path, log = tmp_path / "partnerstack.db", tmp_path / "partnerstack.db-wal"
+    ledger.record(conversion("zaphod", email="zaphod@example.com"))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        forget = ledger.storage.forget_old_pages
+
+        def busy() -> bool:
+            forgotten = forget()
+            writer.execute("BEGIN IMMEDIATE")
+            return forgotten
+
+        monkeypatch.setattr(ledger.storage, "forget_old_pages", busy)
+        assert ledger.erase("zaphod").customer_key == ""
+    assert "may be in SQLite's log for an hour more" in caplog.text
+    monkeypatch.undo()
+    assert ledger.forget_what_stayed()
+    assert b"zaphod" not in path.read_bytes() + log.read_bytes()
+
+
+def test_what_is_erased_while_another_process_forgets_is_seen_to_as_well(
+    ledger: Ledger, conversion: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came after the log was emptied, and its note stays."""
+    path, log = tmp_path / "partnerstack.db", tmp_path / "partnerstack.db-wal"
+    for name in ("zaphod", "trillian"):
+        ledger.record(conversion(name))
+    forget = ledger.storage.forget_old_pages
+
+    def forget_and_go_on() -> bool:
+        forgotten = forget()
+        monkeypatch.setattr(ledger.storage, "forget_old_pages", lambda: False)  # a reader
+        ledger.erase("trillian")
+        return forgotten
+
+    monkeypatch.setattr(ledger.storage, "forget_old_pages", forget_and_go_on)
+    ledger.erase("zaphod")
+    monkeypatch.undo()
+    assert b"trillian" in path.read_bytes() + log.read_bytes()
+    assert ledger.forget_what_stayed()
+    assert b"trillian" not in path.read_bytes() + log.read_bytes()
+
+
 # --- pruning ------------------------------------------------------------------------------------
 
 AT_ONCE = timedelta(0)
