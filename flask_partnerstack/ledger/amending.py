@@ -92,7 +92,7 @@ class Amending(Clocked):
         if status is Status.PENDING:
             wanted = wanted.where(entries.c.due_at.is_(None))
         if partner_key is not None:
-            wanted = wanted.where(entries.c.partner_key == partner_key)
+            wanted = wanted.where(tables.of_partner(partner_key))
         if reason is not None:
             wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
         with self._database.write() as conn:

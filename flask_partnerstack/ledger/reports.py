@@ -30,8 +30,10 @@ from ..errors import Judgement
 from . import claims
 from .entry import Entry
 from .entry import Status
+from .tables import Exactly
 from .tables import attempts
 from .tables import entries
+from .tables import of_partner
 from .tables import of_status
 from .tables import pending
 from .tables import settled
@@ -149,7 +151,7 @@ def _conditions(
     if status is not None:
         yield _in(status)
     if partner_key is not None:
-        yield entries.c.partner_key == partner_key
+        yield of_partner(partner_key)
     for word in search[:LONGEST_SEARCH].casefold().split():
         yield entries.c.search.contains(word, autoescape=True)
 
@@ -204,7 +206,7 @@ def read_partners(conn: Connection, since: datetime, limit: int) -> list[Partner
     )
     counted = (
         select(recorded.c.partner_key, total, credited)
-        .group_by(recorded.c.partner_key)
+        .group_by(recorded.c.partner_key, Exactly(recorded.c.partner_key))
         .order_by(total.desc(), recorded.c.partner_key)
         .limit(limit)
     )

@@ -90,6 +90,27 @@ def _mysql_now(_element: CurrentMoment, _compiler: SQLCompiler, **_options: obje
     return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
 
+class Exactly(FunctionElement[str]):
+    """A text to the letter and the space, also where the collation takes other ones for the same.
+
+    MySQL's and MariaDB's usual ones know no case, no accent and no space at the end.
+    """
+
+    type: String = String()
+    inherit_cache: bool | None = True
+
+
+@compiles(Exactly)
+def _as_it_is(element: Exactly, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(Exactly, "mysql")
+@compiles(Exactly, "mariadb")
+def _by_its_bytes(element: Exactly, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS BINARY)"
+
+
 metadata: Final = MetaData()
 #: Names have all letters, also in a MySQL or MariaDB database that was made for western ones.
 _ALL_LETTERS: Final[dict[str, Any]] = {"mysql_charset": "utf8mb4", "mariadb_charset": "utf8mb4"}
@@ -139,6 +160,11 @@ settled: Final[ColumnElement[bool]] = entries.c.status != _PENDING
 _PRUNED: Final = literal_column(f"'{PRUNED}'", Text)
 #: Selects settled entries that may know more of their customers than the key.
 unpruned: Final[ColumnElement[bool]] = and_(settled, entries.c.payload != _PRUNED)
+
+
+def of_partner(partner_key: str) -> ColumnElement[bool]:
+    """Select what one partner brought."""
+    return Exactly(entries.c.partner_key) == partner_key
 
 
 def of_status(status: Status) -> ColumnElement[bool]:

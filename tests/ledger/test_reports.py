@@ -129,6 +129,20 @@ def test_days_are_counted_everywhere(any_ledger: Ledger, conversion: Make) -> No
     assert len(days) == 31
 
 
+def test_partners_are_told_apart_to_the_letter_and_the_space(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """Whatever the collation: each has a share of their own, and nobody else's is requeued."""
+    partners = ["ada", "ADA", "adá", "ada ", None]
+    for partner_key in partners:
+        row = Conversion(customer_key=f"of {partner_key}", xid="abcd", partner_key=partner_key)
+        any_ledger.record(row, reason="vetoed", skipped=True)
+    shares = any_ledger.partners(A_MONTH)
+    assert {(share.partner_key, share.total) for share in shares} == {(key, 1) for key in partners}
+    assert keys(any_ledger.page(partner_key="ada")) == ["of ada"]
+    assert any_ledger.requeue_all(status=Status.SKIPPED, partner_key="ada") == 1
+
+
 def test_partners_are_ranked(any_ledger: Ledger, conversion: Make) -> None:
     """The busiest first, with how many of theirs PartnerStack took; nobody is one, too."""
     any_ledger.record(conversion(partner_key="ann"))
