@@ -33,12 +33,22 @@ TOKENS = (
 )
 #: Just below DEBUG, so that it can be told from a level that a test asks for.
 EVERYTHING: Final = logging.DEBUG - 1
-#: The loggers with a level of their own that others inherit, and what it is without the watch.
-LEVELS: Final = {"root": logging.WARNING, "sqlalchemy": logging.WARNING}
+#: Just above it: of a logger whose own filter drops what comes at DEBUG, so that nothing is lost.
+ALL_BUT_DEBUG: Final = logging.DEBUG + 1
+#: The ledger's own engine. At DEBUG SQLAlchemy makes a record of each row that it fetches, and the
+#: package drops it: making them took half of the time of a test that asks the ledger much.
+ENGINE_OF_THE_LEDGER: Final = "sqlalchemy.engine.Engine.partnerstack"
+#: The loggers whose level is lowered, and what they let through without the watch.
+LEVELS: Final = {
+    "root": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    ENGINE_OF_THE_LEDGER: logging.WARNING,
+}
 #: The engine of an app that keeps the ledger in its own database: it is made by the app, which
 #: says whether parameters are hidden, and speaks of the app's tables. The ledger's own engine has
 #: a name behind this, and is read.
 _ENGINE_OF_AN_APP: Final = "sqlalchemy.engine.Engine"
+_OF_ANY_RECORD: Final = vars(logging.makeLogRecord({})).keys()
 
 
 class LogWatch(logging.Handler):
@@ -83,16 +93,23 @@ def reading_along(watch: logging.Handler) -> Iterator[None]:
     before = {name: logging.getLogger(name).level for name in LEVELS}
     logging.getLogger().addHandler(watch)
     for name in LEVELS:
-        logging.getLogger(name).setLevel(EVERYTHING)
+        logging.getLogger(name).setLevel(_lowest_of(logging.getLogger(name)))
     yield
     logging.getLogger().removeHandler(watch)
     for name, level in before.items():
         logging.getLogger(name).setLevel(level)
 
 
+def _lowest_of(logger: logging.Logger) -> int:
+    """Return the lowest level at which a logger lets anything through, as its filters say."""
+    is_let_through = logger.filter(logging.makeLogRecord({"levelno": logging.DEBUG}))
+    return EVERYTHING if is_let_through else ALL_BUT_DEBUG
+
+
 def extra_of(record: logging.LogRecord) -> str:
     """Return what a record of ours says beside its words."""
-    ours = {name: said for name, said in vars(record).items() if name.startswith("partnerstack_")}
+    more = vars(record).keys() - _OF_ANY_RECORD  # most have none, and there are very many
+    ours = {name: vars(record)[name] for name in sorted(more) if name.startswith("partnerstack_")}
     return f" {ours}" if ours else ""
 
 
@@ -104,16 +121,16 @@ class AsByDefault(logging.Filter):
         logger: logging.Logger | None = logging.getLogger(record.name)
         while logger is not None and not logger.level:
             logger = logger.parent
-        if logger is None or logger.level != EVERYTHING:
+        if logger is None or logger.level not in (EVERYTHING, ALL_BUT_DEBUG):
             return True
         return record.levelno >= LEVELS[logger.name]
 
 
 def let_tests_see_what_they_would(config: pytest.Config) -> None:
-    """Keep what is logged for the watch alone out of ``caplog``, and of a failure's report."""
+    """Keep what is logged for the watch alone out of ``caplog``, a failure's report and a file."""
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     assert plugin is not None, "pytest's own, which brings caplog"
-    for handler in (plugin.caplog_handler, plugin.report_handler):
+    for handler in (plugin.caplog_handler, plugin.report_handler, plugin.log_file_handler):
         handler.addFilter(AsByDefault())
 
 

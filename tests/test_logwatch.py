@@ -9,8 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from flask_partnerstack import track_conversion
+from tests.kit import XID
+from tests.logwatch import ENGINE_OF_THE_LEDGER
 from tests.logwatch import LogWatch
+from tests.logwatch import reading_along
 from tests.logwatch import secrets_in
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,6 +156,25 @@ def test_the_watch_reads_at_debug(log_watch: LogWatch) -> None:
     logging.getLogger("flask_partnerstack").debug("a word of jo@acme.com")
     (found,) = log_watch.taken()  # what a thread of another test says gives nothing away
     assert found.endswith("jo@acme.com")
+
+
+def test_the_ledger_logs_no_row(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLAlchemy says at DEBUG what it fetched, and the package lets none of that through."""
+    with caplog.at_level(logging.DEBUG, logger=ENGINE_OF_THE_LEDGER), app.app_context():
+        track_conversion("42", xid=XID, email="jo@acme.com")
+        track_conversion("42", xid=XID)
+    said = [record.levelno for record in caplog.records if record.name == ENGINE_OF_THE_LEDGER]
+    assert set(said) == {logging.INFO}
+
+
+def test_the_watch_would_read_a_row(log_watch: LogWatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger's engine is spared only what the package drops; else it is read like any other."""
+    logger = logging.getLogger(ENGINE_OF_THE_LEDGER)
+    assert not logger.isEnabledFor(logging.DEBUG)
+    monkeypatch.setattr(logger, "filters", [])
+    with reading_along(LogWatch()):
+        logger.debug("Row %r", ("jo@acme.com",))
+    assert log_watch.taken() == [f"{ENGINE_OF_THE_LEDGER}: jo@acme.com"]
 
 
 def test_tests_see_what_they_would_see(caplog: pytest.LogCaptureFixture) -> None:
