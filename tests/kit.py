@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import socket
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from datetime import timedelta
@@ -17,6 +18,7 @@ from flask import Flask
 from flask.cli import FlaskGroup
 
 from flask_partnerstack import PartnerStack
+from flask_partnerstack.dispatcher import Dispatcher
 from flask_partnerstack.errors import DeliveryError
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.testing import FrozenClock
@@ -61,6 +63,28 @@ class ScriptedTransport:
     @property
     def conversions(self) -> list[dict[str, Any]]:
         return [json.loads(r.body) for r in self.requests if r.method == "POST"]
+
+
+def let_time_pass(dispatcher: Dispatcher, clock: Clock, time: timedelta, step: timedelta) -> None:
+    """Let time pass, with a pass of the dispatcher at each step of it that has something to do.
+
+    The first and the last step have one anyhow. Of those between them are left out, as an engine
+    leaves them out, those before the moment at which the dispatcher says that there is something
+    to do: months of a clock are thousands of looks that find nothing. Of what RETENTION removes
+    it says nothing, so that is removed later.
+    """
+    steps = time // step
+    while steps > 0:
+        dispatcher.run_pass()
+        passed = min(_steps_until(dispatcher.next_due(), step), max(steps - 1, 1))
+        clock.now += passed * step
+        steps -= passed
+
+
+def _steps_until(due_in: float | None, step: timedelta) -> int:
+    if due_in is None:
+        return sys.maxsize
+    return max(-(-timedelta(seconds=due_in) // step), 1)
 
 
 class TravellingPartnerStack(PartnerStack):

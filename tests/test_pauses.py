@@ -27,6 +27,7 @@ from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
+from tests.kit import let_time_pass
 
 MakeApp = Callable[..., Flask]
 
@@ -51,10 +52,8 @@ def record_more(app: Flask, count: int) -> None:
 
 
 def run(state: State, clock: Clock, seconds: int, step: float = 1.0) -> None:
-    """Run a pass every ``step`` seconds of the clock, as an engine would."""
-    for _ in range(int(seconds / step)):
-        state.dispatcher.run_pass()
-        clock.tick(seconds=step)
+    """Run a pass every ``step`` seconds of the clock, wherever there is something to do."""
+    let_time_pass(state.dispatcher, clock, timedelta(seconds=seconds), timedelta(seconds=step))
 
 
 def count(state: State, status: Status) -> int:

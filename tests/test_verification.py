@@ -28,6 +28,7 @@ from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import Clock
 from tests.kit import ScriptedTransport
+from tests.kit import let_time_pass
 
 MakeApp = Callable[..., Flask]
 
@@ -118,10 +119,8 @@ def after(state: State, clock: Clock, **time: float) -> None:
 
 
 def run(state: State, clock: Clock, time: timedelta, step: timedelta) -> None:
-    """Run a pass at every step of the clock, as an engine would."""
-    for _ in range(int(time / step)):
-        state.dispatcher.run_pass()
-        clock.tick(seconds=step.total_seconds())
+    """Run a pass at every step of the clock that has something to do, as an engine would."""
+    let_time_pass(state.dispatcher, clock, time, step)
 
 
 def acme(state: State) -> Entry:
