@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,18 +52,35 @@ def any_ledger(
 ) -> Iterator[Ledger]:
     """The same ledger on every storage, its own or the app's."""
     kind = request.param.removeprefix("app's ")
+    is_apps = kind != request.param
     with contextlib.ExitStack() as stack:
-        url = servers.empty(kind) if kind in SERVERS else _local(kind, tmp_path)
-        if kind == request.param:
-            database: Storage = Database(url, embedded=kind not in SERVERS)
+        if kind in SERVERS:
+            make = partial(_make_ledger, is_apps=is_apps)
+            url = servers.made(kind, "_apps" if is_apps else "_own", make)
         else:
+            url = _local(kind, tmp_path)
+        ledger = Ledger(stack.enter_context(_storage(url, is_apps=is_apps)), lease=LEASE)
+        if kind not in SERVERS:
+            ledger.init()
+        yield ledger
+
+
+def _make_ledger(url: URL, *, is_apps: bool) -> None:
+    with _storage(url, is_apps=is_apps) as storage:
+        Ledger(storage, lease=LEASE).init()
+
+
+@contextlib.contextmanager
+def _storage(url: URL, *, is_apps: bool) -> Iterator[Storage]:
+    with contextlib.ExitStack() as stack:
+        if is_apps:
             engine = create_engine(url)
             stack.callback(engine.dispose)
-            database = AppDatabase(lambda: engine)
-        stack.callback(database.close)
-        ledger = Ledger(database, lease=LEASE)
-        ledger.init()
-        yield ledger
+            storage: Storage = AppDatabase(lambda: engine)
+        else:
+            storage = Database(url, embedded=url.get_backend_name() == "sqlite")
+        stack.callback(storage.close)
+        yield storage
 
 
 def _local(kind: str, folder: Path) -> URL:
