@@ -94,7 +94,10 @@ def _is_flask_command() -> bool:
 def tell(state: State) -> None:
     """Tell the log where the ledger lies, and of each choice that will not do what it seems to."""
     if not state.settings.enabled:
-        log.warning("PARTNERSTACK_ENABLED is False: nothing is captured, nothing is recorded.")
+        log.warning(
+            "PARTNERSTACK_ENABLED is False: nothing is captured, nothing is recorded, and nothing "
+            "is delivered by this process."
+        )
         return
     log.info("The ledger lies at %s.", state.ledger.location)
     _tell_of_engine(state)

@@ -83,10 +83,10 @@ def requeue(
 def deliver(as_json: bool) -> None:
     """Deliver what is due, once, and end. For cron.
 
-    Exit code 1: delivery is paused, or there is no token.
+    Exit code 1: delivery is paused, there is no token, or ENABLED is off.
     """
     state = get_state()
-    _demand_token(state)
+    _demand_delivery(state)
     with LongWork("Dealt with") as work:
         while not work.stopped and (jobs := state.dispatcher.take(1)):
             jobs[0]()
@@ -170,10 +170,11 @@ def worker(concurrency: int | None) -> None:
     """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
 
     Any number may share a ledger. Stopped, it finishes what it has claimed, and waits for it 30
-    seconds at most; stopped twice, it ends at once. Exit code 1: there is no token.
+    seconds at most; stopped twice, it ends at once. Exit code 1: there is no token, or ENABLED is
+    off.
     """
     state = get_state()
-    _demand_token(state)
+    _demand_delivery(state)
     concurrency = concurrency or state.settings.concurrency
     engine = ThreadEngine(
         state.dispatcher,
@@ -190,7 +191,13 @@ def worker(concurrency: int | None) -> None:
     click.echo("Stopped.")
 
 
-def _demand_token(state: State) -> None:
+def _demand_delivery(state: State) -> None:
+    """Say it at once when this app delivers nothing."""
+    if not state.settings.enabled:
+        raise click.ClickException(
+            "PARTNERSTACK_ENABLED is False, so nothing is delivered from here. What is pending "
+            "waits until it is on again."
+        )
     if state.settings.token is None:
         raise click.ClickException(
             "PARTNERSTACK_TOKEN is not set, so nothing can be delivered. See: "

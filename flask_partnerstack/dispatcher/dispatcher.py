@@ -29,6 +29,10 @@ from .sending import Sender
 from .verifying import Verifier
 
 
+#: Why an app that is switched off sends nothing.
+OFF = "PARTNERSTACK_ENABLED is False"
+
+
 def _tell_nobody(_outcome: Outcome) -> None:
     pass
 
@@ -71,16 +75,18 @@ class Dispatcher:
 
     @property
     def blocked_by(self) -> str | None:
-        """Why nothing may be sent just now, as in an app with ``TESTING``."""
-        return self._blocked()
+        """Why nothing may be sent just now, as in an app with ``TESTING``, or ``ENABLED`` off."""
+        return self._blocked() if self._settings.enabled else OFF
 
     @property
     def is_blocked(self) -> bool:
         """Whether nothing may be sent just now."""
-        return self._blocked() is not None
+        return self.blocked_by is not None
 
     def take(self, limit: int) -> list[Job]:
         """Claim up to ``limit`` entries; return a job for each, to be run by anybody.
+
+        None with ``ENABLED`` off: what waits is left as it is until that is on again.
 
         While delivery is paused that is one entry now and then, to see whether it works again.
 
@@ -107,6 +113,8 @@ class Dispatcher:
 
         :raises LedgerUnavailable: the ledger cannot be read.
         """
+        if not self._settings.enabled:
+            return None
         outlook = self._ledger.outlook()
         if outlook.due_in is None or not self._paused.is_on(outlook):
             return outlook.due_in
@@ -126,6 +134,8 @@ class Dispatcher:
     def _take(self, claim: Callable[[], list[Claim]]) -> list[Job]:
         outlook = self._ledger.outlook()
         self._pruner.look(outlook.now)
+        if not self._settings.enabled:
+            return []
         if self._paused.end_needless(outlook):
             return self.take(1)
         if self._paused.is_on(outlook):
@@ -163,6 +173,5 @@ class Dispatcher:
                 "PARTNERSTACK_PUBLIC_KEY",
                 "expected the key pair, PUBLIC_KEY and SECRET_KEY; nobody is looked up without.",
             )
-        blocked = self._blocked()
-        if blocked is not None:
-            raise NotSent(f"Nobody is looked up: {blocked}.")
+        if self.blocked_by is not None:
+            raise NotSent(f"Nobody is looked up: {self.blocked_by}.")

@@ -17,13 +17,6 @@ SANDBOX_TOKEN = "sandbox-token"  # noqa: S105 - printed on the sandbox's page
 def look_at_credentials(_app: Flask, state: State) -> Iterator[Finding]:
     """Say whether there is a token, and pairs that verify, and where they lead."""
     settings = state.settings
-    if not settings.enabled:
-        yield Finding(
-            "warning",
-            "PARTNERSTACK_ENABLED is False.",
-            "Nothing is captured and nothing is recorded.",
-            "Remove the key to change that.",
-        )
     yield _token(state)
     if is_loopback(settings.conversion_url):
         yield Finding(

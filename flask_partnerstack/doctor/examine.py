@@ -37,6 +37,9 @@ def examine(app: Flask, *, online: bool = False) -> list[Finding]:
 
 
 def _findings(app: Flask, state: State, *, online: bool) -> Iterator[Finding]:
+    if not state.settings.enabled:
+        yield _off()
+        return
     for look in _SETUP:
         yield from look(app, state)
     of_ledger = list(look_at_ledger(app, state))
@@ -45,6 +48,16 @@ def _findings(app: Flask, state: State, *, online: bool) -> Iterator[Finding]:
         yield from _from_the_ledger(app, state)
     if online:
         yield from ask_partnerstack(app, state)
+
+
+def _off() -> Finding:
+    return Finding(
+        "warning",
+        "PARTNERSTACK_ENABLED is False.",
+        "Nothing is captured, nothing is recorded and nothing is delivered by this app, so nothing "
+        "else is looked at.",
+        "Remove the key to change that; what is pending is delivered then.",
+    )
 
 
 def _from_the_ledger(app: Flask, state: State) -> Iterator[Finding]:
