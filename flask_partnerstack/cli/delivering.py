@@ -83,7 +83,7 @@ def requeue(
 def deliver(as_json: bool) -> None:
     """Deliver what is due, once, and end. For cron.
 
-    Exit code 1: delivery is paused, there is no token, or ENABLED is off.
+    Exit code 1: delivery is paused, or cannot be: without a token, with ENABLED off, in TESTING.
     """
     state = get_state()
     _demand_delivery(state)
@@ -170,8 +170,8 @@ def worker(concurrency: int | None) -> None:
     """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
 
     Any number may share a ledger. Stopped, it finishes what it has claimed, and waits for it 30
-    seconds at most; stopped twice, it ends at once. Exit code 1: there is no token, or ENABLED is
-    off.
+    seconds at most; stopped twice, it ends at once. Exit code 1: nothing can be delivered,
+    without a token, with ENABLED off, or in TESTING.
     """
     state = get_state()
     _demand_delivery(state)
@@ -202,6 +202,12 @@ def _demand_delivery(state: State) -> None:
         raise click.ClickException(
             "PARTNERSTACK_TOKEN is not set, so nothing can be delivered. See: "
             "flask partnerstack check"
+        )
+    if state.dispatcher.is_blocked:  # what it claimed would be parked, and wait for a person
+        raise click.ClickException(
+            "TESTING is on, and in a test nothing is sent but to this machine, so nothing can be "
+            "delivered. Switch TESTING off, or set PARTNERSTACK_CONVERSION_URL (and "
+            "PARTNERSTACK_API_URL, with a key pair) to the sandbox's."
         )
 
 
