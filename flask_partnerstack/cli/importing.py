@@ -18,6 +18,7 @@ from ..errors import EntryNotFound
 from ..errors import InvalidConversion
 from ..ledger import Entry
 from ..ledger import Status
+from ..ledger import comes_again
 from .exporting import FORMULA
 from .group import in_app
 from .group import partnerstack
@@ -199,7 +200,7 @@ def _demand_utf_8(name: str, text: str) -> None:
 
 def _is_known(customer_key: str) -> bool:
     try:
-        return get_state().ledger.get(customer_key).status is not Status.SKIPPED
+        return not comes_again(get_state().ledger.get(customer_key))
     except EntryNotFound:
         return False
 

@@ -18,6 +18,7 @@ from ..errors import EntryNotFound
 from ..ledger import Cause
 from ..ledger import Entry
 from ..ledger import Status
+from ..ledger import comes_again
 from ..masking import masked
 from ..referral import Referral
 from ..tracking import track_conversion
@@ -66,7 +67,7 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     known = _entry_of(customer_key)
     entry = record_quietly(customer_key, xid, partner, fields)
     if as_json:
-        say_json({**facts_of(entry), "new": known is None or known.status is Status.SKIPPED})
+        say_json({**facts_of(entry), "new": known is None or comes_again(known)})
     else:
         click.echo(_told(entry, known))
     moved = say_where_moved()
@@ -77,7 +78,7 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
 def _told(entry: Entry, known: Entry | None) -> str:
     if _is_stuck(entry):
         return f"Entry {entry.id} is {_stuck_as(entry)}, and will not be sent: {entry.reason}."
-    if known is not None and known.status is not Status.SKIPPED:
+    if known is not None and not comes_again(known):
         return f"Nothing to do: {masked(entry.customer_key)} is entry {entry.id}, {entry.status}."
     return f"Recorded entry {entry.id}: customer {masked(entry.customer_key)}, xid {entry.xid}."
 

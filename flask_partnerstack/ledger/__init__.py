@@ -14,6 +14,7 @@ from .entry import Claim as Claim
 from .entry import Entry as Entry
 from .entry import Status as Status
 from .entry import Verdict as Verdict
+from .entry import comes_again as comes_again
 from .merging import Moved as Moved
 from .moving import Move as Move
 from .pause import Cause as Cause

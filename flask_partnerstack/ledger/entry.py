@@ -97,6 +97,15 @@ class Entry:
         return log_extra(self.customer_key, self.xid, self.id)
 
 
+def comes_again(entry: Entry) -> bool:
+    """Say whether an entry is recorded anew when its customer comes again.
+
+    It was skipped; or given up, and is nobody's any more, so that no person can requeue it.
+    """
+    is_forgotten = entry.status is Status.DEAD and not entry.customer_key
+    return entry.status is Status.SKIPPED or is_forgotten
+
+
 #: What stands in the place of a conversion whose personal data was pruned.
 PRUNED = "{}"
 

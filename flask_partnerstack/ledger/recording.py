@@ -30,6 +30,7 @@ from .clocked import Clocked
 from .connecting import location_of
 from .entry import Entry
 from .entry import Status
+from .entry import comes_again
 from .entry import digest_of
 from .entry import searchable
 from .home import as_named
@@ -209,7 +210,7 @@ def _found_or_revived(
     entry = _locked(conn, values["customer_digest"], table, alone=alone)
     if entry is None:
         raise broken or NoResultFound(_KEPT_OUT)
-    if not _comes_again(entry) or values["status"] == Status.SKIPPED.value:
+    if not comes_again(entry) or values["status"] == Status.SKIPPED.value:
         return Recorded(entry, new=False)
     # What may have been taken before it was skipped still may have been.
     anew = {name: value for name, value in values.items() if name not in _OF_ATTEMPTS}
@@ -218,18 +219,9 @@ def _found_or_revived(
 
 
 def _comes_again_in(table: Table) -> ColumnElement[bool]:
-    """Select what is recorded anew when its customer comes again: see :func:`_comes_again`."""
+    """Select what is recorded anew when its customer comes again: see :func:`comes_again`."""
     is_forgotten = and_(table.c.status == Status.DEAD.value, table.c.customer_key == "")
     return or_(table.c.status == Status.SKIPPED.value, is_forgotten)
-
-
-def _comes_again(entry: Entry) -> bool:
-    """Say whether it is recorded anew when its customer comes again.
-
-    It was skipped; or given up, and is nobody's any more, so that no person can requeue it.
-    """
-    is_forgotten = entry.status is Status.DEAD and not entry.customer_key
-    return entry.status is Status.SKIPPED or is_forgotten
 
 
 _KEPT_OUT = "the row was not written, and is not there: does a trigger keep it out?"

@@ -105,6 +105,35 @@ def test_track_as_json(app: Flask) -> None:
     assert (second["id"], second["new"]) == (first["id"], False)
 
 
+@pytest.fixture
+def forgotten(app: Flask, bury: Callable[[Flask, str], None]) -> Ledger:
+    """A ledger in which the customer "one" was given up, and then erased."""
+    bury(app, "one")
+    ledger = get_state(app).ledger
+    ledger.erase("one")
+    return ledger
+
+
+def test_track_says_that_it_recorded_who_was_forgotten(app: Flask, forgotten: Ledger) -> None:
+    """Who was given up and erased is recorded anew, and so it is said."""
+    result = run(app, "track", "one", "--xid", XID)
+    said = f"Recorded entry 1: customer one, xid {XID}.\n"
+    assert (result.exit_code, result.output) == (0, said)
+    assert forgotten.get("one").status is Status.PENDING
+
+
+def test_track_as_json_calls_who_was_forgotten_new(app: Flask, forgotten: Ledger) -> None:
+    """Also for a script: as new as a customer whom nobody knew."""
+    assert json.loads(run(app, "track", "one", "--xid", XID, "--json").output)["new"] is True
+
+
+def test_import_records_who_was_forgotten(app: Flask, forgotten: Ledger) -> None:
+    """A row of theirs is none that is known already."""
+    result = run(app, "import", "-", "--commit", stdin=CSV)
+    assert result.output == "Recorded 2 entries; 0 known already, 0 bad.\n"
+    assert forgotten.get("one").status is Status.PENDING
+
+
 def test_track_sends_nothing_itself(make_app: MakeApp, transport: ScriptedTransport) -> None:
     """A command that ends at once leaves the sending to the site; the app is as it was after."""
     app = make_app(ENGINE="inline")
