@@ -28,6 +28,7 @@ from __future__ import annotations
 from datetime import datetime
 from datetime import timedelta
 from enum import Enum
+from typing import Any
 from typing import ClassVar
 
 
@@ -50,6 +51,16 @@ class Judgement(str, Enum):
 
 class PartnerStackError(Exception):
     """Anything that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception's own calls the class with the message, where ours take the evidence: who
+        # waits for a process pool would get a TypeError, or wait for ever.
+        return _remade, (type(self), self.args), vars(self)
+
+
+def _remade(kind: type[PartnerStackError], args: tuple[Any, ...]) -> PartnerStackError:
+    """Return an error without its evidence, which pickle and copy add."""
+    return kind.__new__(kind, *args)
 
 
 class ConfigurationError(PartnerStackError, ValueError):

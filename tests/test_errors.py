@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
+from collections.abc import Callable
+from datetime import datetime
 from datetime import timedelta
+from datetime import timezone
 
 import pytest
 
@@ -76,6 +82,27 @@ def test_evidence(error: PartnerStackError, evidence: dict[str, str], text: str)
     """Each carries what its catcher needs, and says it in a sentence."""
     assert {name: getattr(error, name) for name in evidence} == evidence
     assert str(error) == text
+
+
+def made(kind: type[Exception]) -> Exception:
+    """Return one of a kind, with a value for each thing that it wants to be told."""
+    values = {"entry_id": 7, "until": datetime(2026, 3, 1, tzinfo=timezone.utc), "status": 429}
+    wanted = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    given = [values.get(p.name, p.name) for p in wanted if p.kind is p.POSITIONAL_OR_KEYWORD]
+    named = {p.name: values.get(p.name) for p in wanted if p.kind is p.KEYWORD_ONLY}
+    return kind(*(given or ["said"]), **named)
+
+
+@pytest.mark.parametrize("again", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize("kind", ALL)
+def test_each_comes_through_a_process_pool(
+    kind: type[Exception], again: Callable[[Exception], Exception]
+) -> None:
+    """Pickled or copied it is the same error, with the same words and the same evidence."""
+    error = made(kind)
+    twin = again(error)
+    assert type(twin) is kind
+    assert (str(twin), twin.args, vars(twin)) == (str(error), error.args, vars(error))
 
 
 @pytest.mark.parametrize("kind", OF_DELIVERY)

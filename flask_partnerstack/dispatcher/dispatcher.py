@@ -28,7 +28,6 @@ from .pruning import Pruner
 from .sending import Sender
 from .verifying import Verifier
 
-
 #: Why an app that is switched off sends nothing.
 OFF = "PARTNERSTACK_ENABLED is False"
 
