@@ -20,6 +20,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from .errors import InvalidConversion
+from .frozen import FrozenDict
 from .frozen import made
 from .referral import valid_xid
 
@@ -62,7 +63,7 @@ class Conversion:
     user_agent: str | None = None
     external_type: str | None = None
     sub_ids: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    meta: Mapping[str, Any] = field(default_factory=FrozenDict)
 
     @classmethod
     def of(cls, *, customer_key: object, xid: object, **optional: object) -> Conversion:
@@ -233,13 +234,13 @@ def _sub_ids(field: str, value: object) -> tuple[str, ...]:
 
 def _meta(field: str, value: object) -> Mapping[str, Any]:
     if value is None:
-        return MappingProxyType({})
+        return FrozenDict()
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise InvalidConversion(field, "expected a dict with texts as keys.")
     content = _as_json(field, value)
     if _is_deeper(content, DEEPEST_META):
         raise InvalidConversion(field, f"expected {DEEPEST_META} levels at most.")
-    return MappingProxyType({key: _frozen(item) for key, item in content.items()})
+    return FrozenDict((key, _frozen(item)) for key, item in content.items())
 
 
 def _as_json(field: str, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,11 +264,12 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
-        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+        return FrozenDict((key, _frozen(item)) for key, item in value.items())
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _thawed(value: Any) -> Any:
+    # What others keep frozen, given as meta.
     if isinstance(value, MappingProxyType):
         return dict(value)
     raise TypeError(type(value).__name__)

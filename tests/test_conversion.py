@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import json
+import pickle
+from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
+from dataclasses import asdict
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -330,6 +334,22 @@ def test_frozen() -> None:
         with pytest.raises(TypeError):
             mapping["c"] = 1
     assert isinstance(conversion.meta["a"]["b"], tuple)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
+def test_copies(again: Callable[[Conversion], Conversion]) -> None:
+    """A conversion is copied and pickled, also one with meta."""
+    conversion = make(meta={"a": {"b": [1]}})
+    assert again(conversion) == conversion
+    assert hash(again(conversion)) == hash(conversion)
+
+
+def test_as_dict() -> None:
+    """``dataclasses.asdict`` gives what JSON can say, as a skip_if hook may want it."""
+    said = json.loads(json.dumps(asdict(make(meta={"a": {"b": [1]}}))))
+    assert said["meta"] == {"a": {"b": [1]}}
 
 
 # --- the ledger's form --------------------------------------------------------------------------
