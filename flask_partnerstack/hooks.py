@@ -93,11 +93,34 @@ class Hooks:
         """Tell each hook that a customer is verified, whatever the others do. Never raises."""
         for hook in self._when_verified:
             try:
-                hook(entry)
+                _tell_verified(hook, entry)
             except Exception:  # the next one is somebody else's
                 log.exception(
                     "A hook of when_verified raised for entry %s.", entry.id, extra=entry.log_extra
                 )
+
+
+def is_unawaited(answer: object) -> bool:
+    """Say whether somebody's plain function answered with a coroutine, which is closed then.
+
+    Nobody awaits it, so that it does nothing. A decorator that knows only plain functions makes
+    such a one of an ``async def``.
+    """
+    if not inspect.iscoroutine(answer):
+        return False
+    answer.close()
+    return True
+
+
+def _tell_verified(hook: WhenVerified, entry: Entry) -> None:
+    if is_unawaited(hook(entry)):
+        log.error(
+            "The when_verified hook %s returned a coroutine, and was told nothing of entry %s. "
+            "Expected a plain function.",
+            _name(hook),
+            entry.id,
+            extra=entry.log_extra,
+        )
 
 
 def _refusal(consent: Consent, purpose: Purpose, referral: Referral) -> str | None:
@@ -111,6 +134,7 @@ def _refusal(consent: Consent, purpose: Purpose, referral: Referral) -> str | No
     if answer is None:
         return "consent not asked yet"
     if answer is not False:
+        is_unawaited(answer)
         log.error(
             "The consent hook %s returned a %s; that counts as no. Expected True, False or None.",
             _name(consent),
@@ -130,8 +154,7 @@ def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
             _name(skip_if),
         )
         return f"the skip_if hook {_name(skip_if)} raised"
-    if inspect.iscoroutine(answer):
-        answer.close()  # nobody awaits it
+    if is_unawaited(answer):
         log.error(
             "The skip_if hook %s returned a coroutine; the conversion is skipped. Expected a "
             "reason, True, False or None. Once it is mended: flask partnerstack requeue.",

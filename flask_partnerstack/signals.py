@@ -7,7 +7,6 @@ further.
 
 from __future__ import annotations
 
-import inspect
 import logging
 from typing import Any
 from typing import Final
@@ -17,6 +16,7 @@ from blinker import Namespace
 from flask import Flask
 
 from ._state import context_of
+from .hooks import is_unawaited
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -61,8 +61,7 @@ def _tell(signal: NamedSignal, app: Flask, **facts: Any) -> None:
 
 
 def _told(signal: NamedSignal, answer: object) -> None:
-    if inspect.iscoroutine(answer):
-        answer.close()  # nobody awaits it
+    if is_unawaited(answer):
         log.error(
             "A receiver of %s is async, and was told nothing. Expected a plain function.",
             signal.name,

@@ -355,6 +355,46 @@ def test_veto_that_has_to_be_awaited(
     assert "<lambda> returned a coroutine; the conversion is skipped" in line
 
 
+def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate as those do that know plain functions only: what comes of it looks like one."""
+
+    def call(*args: Any) -> Any:
+        return function(*args)
+
+    return call
+
+
+def test_consent_that_has_to_be_awaited(
+    partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counts as no, loudly, and leaves no coroutine behind that was never awaited."""
+
+    async def ask(*_: object) -> bool:
+        return True
+
+    partnerstack.consent(wrapped(ask))
+    assert "Set-Cookie" not in client.get("/", query_string=LANDING).headers
+    assert "returned a coroutine; that counts as no" in caplog.text
+
+
+def test_when_verified_that_has_to_be_awaited(
+    app: Flask, partnerstack: PartnerStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Does nothing, and an ERROR says so; the hooks beside it are told."""
+    told: list[Entry] = []
+
+    async def pay(entry: Entry) -> None:
+        told.append(entry)
+
+    partnerstack.when_verified(wrapped(pay))
+    partnerstack.when_verified(told.append)
+    with app.app_context():
+        entry = track_conversion("acme", xid=XID)
+        signals.conversion_verified.send(app, entry=entry)
+    assert told == [entry]
+    assert "returned a coroutine, and was told nothing of entry 1" in caplog.text
+
+
 def test_veto_that_raises(
     partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
