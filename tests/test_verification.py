@@ -217,6 +217,20 @@ def test_who_comes_back_unclear_is_given_up_in_time(
     assert acme(state).status is Status.DEAD
 
 
+def test_look_ups_that_nobody_answers_are_not_due(
+    app: Flask, state: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """While none may be made, nothing is due before the next may; what is to be sent still is."""
+    record(app, *(f"c{n}" for n in range(6)))
+    state.dispatcher.run_pass()
+    clock.tick(minutes=16)
+    transport.answers = [Unclear("no answer in time")] * 3
+    state.dispatcher.run_pass()
+    assert state.dispatcher.next_due() == pytest.approx(30, abs=5)
+    record(app, "new")
+    assert state.dispatcher.next_due() == 0.0
+
+
 def test_verify_after_is_obeyed(
     make_app: MakeApp, transport: ScriptedTransport, clock: Clock
 ) -> None:

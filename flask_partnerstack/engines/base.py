@@ -16,6 +16,9 @@ from typing import Protocol
 POLL = 15.0
 #: Seconds to wait after the ledger could not be used.
 AFTER_FAILURE = 5.0
+#: Seconds until the next look when something is due and somebody else holds it: an open
+#: transaction on a server, or another process that is just claiming it.
+WHILE_HELD = 1.0
 
 
 class Job(Protocol):

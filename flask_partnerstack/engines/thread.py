@@ -14,6 +14,7 @@ from .. import forks
 from ..errors import LedgerUnavailable
 from .base import AFTER_FAILURE
 from .base import POLL
+from .base import WHILE_HELD
 from .base import Job
 from .base import Work
 from .base import stop_at_exit
@@ -23,10 +24,6 @@ log: Final = logging.getLogger("flask_partnerstack")
 
 #: Seconds that the process's exit waits for sends under way.
 STOP_WITHIN = 2.0
-
-#: Seconds until the next look when something is due and somebody else holds it: an open
-#: transaction on a server, or another process that is just claiming it.
-WHILE_HELD = 1.0
 
 MakeThread = Callable[..., threading.Thread]
 

@@ -19,6 +19,7 @@ from typing import Final
 from ..errors import LedgerUnavailable
 from .base import AFTER_FAILURE
 from .base import POLL
+from .base import WHILE_HELD
 from .base import Work
 from .inline import InlineEngine
 
@@ -86,8 +87,8 @@ class RequestEngine:
 
     def nudge(self, _entry_id: int | None = None, /) -> None:
         """Deal with what is due now."""
-        self._inline.nudge()
-        self._look_at = time.monotonic() + self._pause()
+        least = WHILE_HELD if self._inline.look() else 0.0
+        self._look_at = time.monotonic() + max(self._pause(), least)
 
     def stop(self) -> None:
         """Do nothing: what is under way is in the ledger."""

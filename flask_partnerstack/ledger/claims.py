@@ -94,6 +94,8 @@ NEXT_DUE = (
     .limit(1)
 )
 NEXT_LOOK_UP = NEXT_DUE.where(_MAY_BE_FOUND)
+_FIRST_DUE = NEXT_DUE.add_columns(terms.is_just_to_be_sent(entries))
+_NEXT_SEND = NEXT_DUE.where(of_status(Status.PENDING), terms.is_just_to_be_sent(entries))
 _IN_TURN = (entries.c.attempted_at.is_not(None), entries.c.attempted_at, entries.c.id)
 _PROBE = _WAITING.order_by(*_IN_TURN)
 _PROBE_SPARING = _WAITING.order_by(entries.c.unclear == 0, *_IN_TURN)
@@ -145,6 +147,22 @@ def _looked_up(conn: Connection, others: list[Row[Any]], now: datetime) -> list[
     if silent_until(conn, now) > now:
         return []
     return others[:1] if is_silent(conn) else others
+
+
+def next_due(conn: Connection, now: datetime) -> datetime | None:
+    """Return when the first is due that :func:`claim` may take; ``None``: nothing ever is.
+
+    While look-ups are not answered, one that is due waits for its turn: who looked for it meanwhile
+    would find it due, and take nothing, again and again.
+    """
+    first = conn.execute(_FIRST_DUE).one_or_none()
+    if first is None:
+        return None
+    due_at, is_send = first
+    if due_at > now or is_send:
+        return due_at  # type: ignore[no-any-return]  # a row's
+    moments = (silent_until(conn, now), conn.scalar(_NEXT_SEND))
+    return min(moment for moment in moments if moment is not None)
 
 
 def is_to_be_sent(row: Row[Any]) -> bool:

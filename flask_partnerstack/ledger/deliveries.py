@@ -32,7 +32,7 @@ class Outlook:
     """What there is to do.
 
     :param now: the ledger's time.
-    :param due_in: seconds until something is due: 0 for now, ``None`` for never.
+    :param due_in: seconds until something is due that may be taken: 0 for now, ``None`` for never.
     """
 
     now: datetime
@@ -56,7 +56,7 @@ class Deliveries(Clocked):
     def _outlook(self) -> Outlook:
         with self._database.read() as conn:
             now = self.now_in(conn)
-            due_at = conn.scalar(claims.NEXT_DUE)
+            due_at = claims.next_due(conn, now)
             pause = read_pause(conn)
             is_wrong = self._was_set_back(now) and self._is_ahead(conn, now, pause)
         if is_wrong:

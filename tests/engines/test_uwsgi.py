@@ -129,9 +129,19 @@ def test_the_first_page_view_deals_with_what_was_left() -> None:
 
 def test_a_page_view_looks_again_when_something_is_due() -> None:
     """It sleeps no longer than until the next due time."""
-    engine = RequestEngine(Work(due_in=0.0), longest=1.0)
+    engine = RequestEngine(Work(lambda: None, due_in=0.0), longest=1.0)
     engine.wake()
     assert not engine.awake
+
+
+def test_no_page_view_looks_again_at_once_for_what_others_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nothing was there to be taken, the next views look at nothing, whatever is due."""
+    monkeypatch.setattr("flask_partnerstack.engines.uwsgi.WHILE_HELD", 3600.0)
+    engine = RequestEngine(Work(due_in=0.0), longest=1.0)
+    engine.wake()
+    assert engine.awake
 
 
 def test_nothing_is_begun_that_could_not_be_done_in_time() -> None:
