@@ -128,6 +128,9 @@ def check_customer_key(value: object) -> str:
         raise InvalidConversion(
             "customer_key", f"expected a str, int or UUID, got {type(value).__name__}."
         )
+    if isinstance(value, int) and value.bit_length() > 4 * LONGEST_CUSTOMER_KEY:
+        # Python writes no number of thousands of digits.
+        raise InvalidConversion("customer_key", f"expected {LONGEST_CUSTOMER_KEY} digits at most.")
     key = str(value)
     if not key.strip():
         raise InvalidConversion(
@@ -205,10 +208,10 @@ _IPV4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}", re.ASCII)
 
 
 def _ip_address(field: str, value: object) -> str | None:
-    text = "" if value is None else str(value).strip()
-    if not text or _IPV4.fullmatch(text):  # as nearly always: what follows takes some microseconds
-        return text or None
     try:
+        text = "" if value is None else str(value).strip()
+        if not text or _IPV4.fullmatch(text):  # as nearly always: the rest takes some microseconds
+            return text or None
         address = ipaddress.ip_address(text)
         # A server that listens on both sees IPv4 clients as ::ffff:192.0.2.1.
         return str(getattr(address, "ipv4_mapped", None) or address)

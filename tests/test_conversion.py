@@ -242,6 +242,13 @@ def test_unknown_field() -> None:
         make(mail="a@b.io")
 
 
+@pytest.mark.parametrize("digits", [LONGEST_CUSTOMER_KEY + 1, 5000])
+def test_a_number_that_is_too_long(digits: int) -> None:
+    """Also one that is longer than Python writes is refused, by the argument's name."""
+    refused("customer_key", 10 ** (digits - 1))
+    refused("ip_address", 10 ** (digits - 1))
+
+
 # --- meta ---------------------------------------------------------------------------------------
 
 

@@ -424,6 +424,14 @@ def test_a_200_without_the_customer_finds_nobody(body: bytes) -> None:
         read_customer(Response(200, {}, body), "7f3e")
 
 
+@pytest.mark.parametrize("status", [b"9" * 5000, b'"%s"' % (b"2" * 5000), b'"2"', b'"2000"'])
+def test_an_envelope_whose_status_is_none(status: bytes) -> None:
+    """A number that is no status of HTTP's says neither yes nor no, however long it is."""
+    body = b'{"data": {"key": "cus_1", "customer_key": "7f3e"}, "status": %s}' % status
+    with pytest.raises(Unclear, match="neither yes nor no"):
+        read_customer(Response(200, {}, body), "7f3e")
+
+
 @pytest.mark.parametrize("status", [b"200", b'"200"', b"201"])
 def test_an_envelope_that_says_yes(status: bytes) -> None:
     """The envelope's own status agrees that the customer was found, as a number or a text."""
