@@ -317,6 +317,31 @@ def test_an_unreadable_entry_does_not_stop_the_others(
     assert ledger.get("good").status is Status.DELIVERED
 
 
+def test_unreadable_entries_pause_nothing(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, transport: ScriptedTransport
+) -> None:
+    """They were never sent, and are no word of the service: one rejection beside them is one."""
+    ledger.record(Conversion.of(customer_key="zen", xid="h8pb9E7TZK6YMO"))
+    with ledger._database.write() as conn:  # tampering is done behind the ledger's back
+        conn.execute(text("UPDATE partnerstack_entry SET payload = 'scribble'"))
+    ledger.record(Conversion.of(customer_key="bad", xid="h8pb9E7TZK6YMO"))
+    transport.answers = [Response(400)]
+    dispatcher.run_pass()
+    assert ledger.counts()[Status.DEAD] == 2
+    assert ledger.outlook().pause is None
+    assert ledger.streak().entries(Judgement.REJECTED) == {ledger.get("bad").id}
+
+
+def test_an_unreadable_entry_is_no_sign_of_a_token(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry
+) -> None:
+    """Nobody takes it for a send of a process that has one."""
+    with ledger._database.write() as conn:  # tampering is done behind the ledger's back
+        conn.execute(text("UPDATE partnerstack_entry SET payload = 'scribble'"))
+    dispatcher.run_pass()
+    assert not ledger.was_sent_within(timedelta(days=1))
+
+
 def test_every_fate_is_told_once(
     dispatcher: Dispatcher,
     ledger: Ledger,

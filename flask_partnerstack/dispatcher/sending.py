@@ -13,6 +13,7 @@ from ..conversion import Conversion
 from ..errors import DeliveryError
 from ..errors import Judgement
 from ..ledger import INTERRUPTED
+from ..ledger import UNREADABLE
 from ..ledger import Attempt
 from ..ledger import Claim
 from ..ledger import Ledger
@@ -160,6 +161,6 @@ class Sender:
         try:
             return claim.conversion
         except ValueError as e:
-            attempt = Attempt(judged=Judgement.REJECTED, reason=f"unreadable: {e}")
+            attempt = Attempt(judged=Judgement.REJECTED, reason=f"{UNREADABLE}{e}")
             self._judge.bury(claim, attempt, note="damaged")
             return None

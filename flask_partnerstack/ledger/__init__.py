@@ -9,6 +9,7 @@ from .database import Database as Database
 from .deliveries import Outlook as Outlook
 from .entry import INTERRUPTED as INTERRUPTED
 from .entry import TRANSITIONS as TRANSITIONS
+from .entry import UNREADABLE as UNREADABLE
 from .entry import Attempt as Attempt
 from .entry import Claim as Claim
 from .entry import Entry as Entry

@@ -132,6 +132,8 @@ def _known_of(entry: Entry) -> Conversion:
 
 #: What the trail says of an attempt that nobody settled. It says nothing of the service.
 INTERRUPTED = "stopped while sending: it may have been taken"
+#: How it begins for an entry whose conversion cannot be read, so that nothing was sent. Likewise.
+UNREADABLE = "unreadable: "
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import BigInteger
 from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
+from sqlalchemy import and_
 from sqlalchemy import case
 from sqlalchemy import exists
 from sqlalchemy import literal
@@ -21,6 +22,7 @@ from sqlalchemy import type_coerce
 
 from ..errors import Judgement
 from .entry import INTERRUPTED
+from .entry import UNREADABLE
 from .facts import erase_fact
 from .facts import read_fact
 from .facts import write_fact
@@ -61,6 +63,12 @@ _OF_DELIVERY = [
         Judgement.REJECTED,
     )
 ]
+#: An attempt that says something of the service: it was made, and its end was seen.
+_WAS_MADE = and_(
+    attempts.c.judged.in_(_OF_DELIVERY),
+    attempts.c.reason != INTERRUPTED,
+    ~attempts.c.reason.startswith(UNREADABLE),
+)
 
 
 class Cause(str, Enum):
@@ -270,9 +278,8 @@ def read_resumed_at(conn: Connection) -> datetime | None:
 
 def read_last_sent(conn: Connection) -> datetime | None:
     """Return when anybody was last answered, or not, whose token was asked for."""
-    sent = attempts.c.judged.in_(_OF_DELIVERY) & (attempts.c.reason != INTERRUPTED)
     at: datetime | None = conn.scalar(
-        select(attempts.c.at).where(sent).order_by(attempts.c.id.desc()).limit(1)
+        select(attempts.c.at).where(_WAS_MADE).order_by(attempts.c.id.desc()).limit(1)
     )
     return at
 
@@ -284,7 +291,7 @@ def read_streak(conn: Connection, *, until: datetime) -> Streak:
     """
     recent = (
         select(attempts.c.entry_id, attempts.c.judged, attempts.c.status, attempts.c.at)
-        .where(attempts.c.judged.in_(_OF_DELIVERY), attempts.c.reason != INTERRUPTED)
+        .where(_WAS_MADE)
         .order_by(attempts.c.id.desc())
         .limit(_STREAK)
     )
