@@ -20,8 +20,8 @@ The house, from roof to ground. A file imports only from lower floors::
         is forgotten
     _known | _losses | _presence | _cookie | _caches
         what is known of a customer without being told; what is said of who is not recorded; is
-        somebody here; the cookie that a click is kept in; what keeps shared caches from a
-        visitor's page
+        somebody here; the cookie that a click is kept in; what keeps shared caches
+        and shared responses from a visitor's click
     _visit | _origin
         what one request says of the visitor's clicks; was it sent by a page of ours?
     signals

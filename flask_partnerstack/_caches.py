@@ -1,11 +1,40 @@
-"""What keeps shared caches from handing one visitor's click or greeting to everybody."""
+"""What keeps one visitor's click or greeting from everybody: shared caches, shared responses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from inspect import ismemberdescriptor
+from typing import Any
 
 from flask import Response
 from werkzeug.datastructures import Headers
+
+
+def own_copy(response: Response) -> Response:
+    """Return the response with headers of its own, for this visitor alone.
+
+    An app may answer everybody with one object, made once in a module or by ``lru_cache``. Not
+    by ``copy.copy``, which leaves out what a class of the app's own does not pickle. The body and
+    what is to be called at the end are shared, so that whoever holds the response has both.
+    """
+    kind: Any = type(response)
+    twin: Response = object.__new__(kind)
+    vars(twin).update(vars(response))
+    for slot in _slots(kind):
+        if hasattr(response, slot):
+            setattr(twin, slot, getattr(response, slot))
+    twin.headers = response.headers.copy()
+    # What waits for the app's object to go, to remove a file that is being sent perhaps, is not
+    # to act before the answer has gone.
+    vars(twin)["partnerstack_copy_of"] = response
+    return twin
+
+
+@lru_cache(maxsize=64)
+def _slots(kind: Any) -> tuple[str, ...]:
+    members = ((name, member) for base in kind.__mro__ for name, member in vars(base).items())
+    return tuple(name for name, member in members if ismemberdescriptor(member))
 
 
 def keep_private(response: Response, found: Mapping[str, str]) -> None:

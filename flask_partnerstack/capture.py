@@ -15,6 +15,7 @@ from werkzeug.local import LocalProxy
 
 from . import signals
 from ._caches import keep_private
+from ._caches import own_copy
 from ._cookie import is_set
 from ._cookie import set_cookie
 from ._presence import is_visit
@@ -102,7 +103,7 @@ def keeping(
         visit = environ.get(key)
         if visit is not NOBODY:
             # No visit: a receiver of request_started raised before Flask preprocessed it.
-            _follow_up(extensions[EXTENSION], environ, visit or current_visit(), response)
+            return _follow_up(extensions[EXTENSION], environ, visit or current_visit(), response)
         return response
 
     return process_response
@@ -147,16 +148,18 @@ def _looking(state: State) -> Mentions:
 # --- the response -------------------------------------------------------------------------------
 
 
-def _follow_up(state: State, environ: Environ, visit: Visit, response: Response) -> None:
+def _follow_up(state: State, environ: Environ, visit: Visit, response: Response) -> Response:
+    """Return the response that the visitor gets: the app's, or a copy that keeps the click."""
     try:
         if visit is not NOBODY:
-            _keep(state, environ, visit, response)
+            response = _keep(state, environ, visit, response)
     except Exception:  # a page never fails because of its visitor's click
         log.exception("A click could not be kept.")
     # An outer app context outlives the request; its referral does not.
     vars(_this_g())[REFERRAL] = current_referral
     if visit.follower is not None:
         _let_follow(visit.follower, response)
+    return response
 
 
 def _let_follow(follower: Follower, response: Response) -> None:
@@ -166,18 +169,21 @@ def _let_follow(follower: Follower, response: Response) -> None:
         log.exception("A signup's conversion may not be recorded.")
 
 
-def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> None:
+def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> Response:
     memory = visit.memory
     if memory is not None and not (is_visit(environ) and _may_keep(state, memory, visit.page)):
         memory = None
     headers = {name.lower(): value for name, value in response.headers}
-    if memory is not None or (visit.referral and _is_page(headers)):
-        keep_private(response, headers)
+    if memory is None and not (visit.referral and _is_page(headers)):
+        return response
+    response = own_copy(response)
+    keep_private(response, headers)
     if memory is not None and not is_set(state, response):
         set_cookie(state, environ, memory, response)
         # One of our cookie's is no capture: another click lost to it.
         if visit.referral and visit.referral.source != "cookie":
             signals.send(signals.referral_captured, this_app(), referral=visit.referral)
+    return response
 
 
 def _may_keep(state: State, memory: Memory, page: str | None) -> bool:

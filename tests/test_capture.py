@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import weakref
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,8 @@ from flask import abort
 from flask import g
 from flask import redirect
 from flask import request
+from flask import request_finished
+from flask import send_file
 from flask.sessions import SecureCookieSessionInterface
 from flask.sessions import SessionMixin
 from flask.testing import FlaskClient
@@ -979,6 +983,94 @@ def test_session_that_publishes(site: Flask) -> None:
     assert client.get("/page").headers["Cache-Control"] == "public"
     answered = client.get("/page", query_string=LANDING)
     assert answered.headers["Cache-Control"] == "private"
+
+
+# --- a response that several visitors get -------------------------------------------------------
+
+
+@pytest.fixture
+def shared(site: Flask) -> Response:
+    """The one object that the site answers everybody at /soon with."""
+    page = Response("<p>Soon", mimetype="text/html", headers={"Cache-Control": "public"})
+    site.add_url_rule("/soon", "soon", lambda: page)
+    return page
+
+
+def test_shared_response_keeps_each_click_for_its_visitor(site: Flask, shared: Response) -> None:
+    """Whoever gets the same response object gets a click of their own, or none."""
+    clicks = [
+        kept(site.test_client().get("/soon", query_string=query))
+        for query in ("ps_xid=annsClick", "", "ps_xid=bobsClick")
+    ]
+
+    assert [len(lines) for lines in clicks] == [1, 0, 1]
+    assert "annsClick" in clicks[0][0]
+    assert "bobsClick" in clicks[2][0]
+    assert "Set-Cookie" not in shared.headers
+
+
+def test_shared_response_stays_public_for_others(site: Flask, shared: Response) -> None:
+    """A page is private to a referred visitor, and as public as before to the next one."""
+    client = site.test_client()
+    client.get("/soon", query_string=LANDING)
+
+    assert client.get("/soon").headers["Cache-Control"] == "private"
+    assert site.test_client().get("/soon").headers["Cache-Control"] == "public"
+    assert "Vary" not in shared.headers
+
+
+class Unpickled(Response):
+    """A response as an app may make its own: with slots, and not to be pickled."""
+
+    __slots__ = ("heading", "missing")
+
+    def __reduce__(self) -> str:
+        raise TypeError("has a lock")
+
+
+def test_response_of_a_class_of_the_apps_own(site: Flask) -> None:
+    """A view's own kind of response arrives with all that is on it, its click beside that."""
+    finished: list[Response] = []
+
+    def view() -> Response:
+        page = Unpickled("<p>Hello", mimetype="text/html")
+        page.heading = page.of_dict = "Hello"  # type: ignore[attr-defined]
+        return page
+
+    site.add_url_rule("/own", "own", view)
+    with request_finished.connected_to(lambda _app, response: finished.append(response), site):
+        assert len(kept(site.test_client().get("/own", query_string=LANDING))) == 1
+    (page,) = finished
+    assert isinstance(page, Unpickled)
+    assert vars(page)["of_dict"] == page.heading == "Hello"  # type: ignore[attr-defined]
+
+
+def test_streamed_response_ends_when_it_is_sent(site: Flask) -> None:
+    """Who holds a view's response is told of its end, and not before all of it was sent."""
+    told: list[str] = []
+
+    @site.after_request
+    def hold(response: Response) -> Response:
+        weakref.finalize(response, told.append, "gone")
+        response.call_on_close(lambda: told.append("closed"))
+        return response
+
+    site.add_url_rule("/stream", "stream", lambda: Response(iter(["<p>", "Hello"])))
+    with closing(site.test_client().get("/stream", query_string=LANDING)) as response:
+        assert response.get_data() == b"<p>Hello"
+        assert told == []
+        assert len(kept(response)) == 1
+    assert told[0] == "closed"
+
+
+def test_file_is_sent_whole(site: Flask, tmp_path: Path) -> None:
+    """A file that passes straight through does so for a referred visitor, too."""
+    (tmp_path / "guide.html").write_text("<p>Guide")
+    site.add_url_rule("/guide", "guide", lambda: send_file(tmp_path / "guide.html"))
+
+    with closing(site.test_client().get("/guide", query_string=LANDING)) as response:
+        assert response.get_data() == b"<p>Guide"
+        assert len(kept(response)) == 1
 
 
 # --- the cookie's domain ------------------------------------------------------------------------
