@@ -18,6 +18,7 @@ from ._caches import keep_private
 from ._caches import own_copy
 from ._cookie import is_set
 from ._cookie import set_cookie
+from ._on_g import REFERRAL
 from ._presence import is_visit
 from ._state import EXTENSION
 from ._state import State
@@ -41,8 +42,6 @@ from .referral import looking_for
 
 log: Final = logging.getLogger("flask_partnerstack")
 
-#: The name on ``g``.
-REFERRAL = "partnerstack"
 _this_g = g._get_current_object  # a proxy's, not the type's
 
 #: The current request's referral, importable; the empty one outside a request.

@@ -23,6 +23,7 @@ from . import startup
 from . import tracking
 from . import verification
 from ._db import join_metadata
+from ._on_g import show_always
 from ._runs import AskCustomer
 from ._runs import AskSuccess
 from ._state import EXTENSION
@@ -185,6 +186,7 @@ class PartnerStack:
 
 
 def _hook(app: Flask, state: State) -> None:
+    show_always(app)
     app.jinja_env.globals.update(
         partnerstack_snippet=snippet.partnerstack_snippet,
         partnerstack_capture=snippet.partnerstack_capture,

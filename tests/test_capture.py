@@ -10,17 +10,22 @@ from dataclasses import asdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from typing import NoReturn
 from urllib.parse import parse_qs
 
 import pytest
 from flask import Flask
+from flask import Request
 from flask import Response
 from flask import abort
 from flask import g
 from flask import redirect
+from flask import render_template_string
 from flask import request
 from flask import request_finished
+from flask import request_started
 from flask import send_file
+from flask.ctx import _AppCtxGlobals
 from flask.sessions import SecureCookieSessionInterface
 from flask.sessions import SessionMixin
 from flask.testing import FlaskClient
@@ -1190,6 +1195,81 @@ def test_one_extension_serves_two_apps(tmp_path: Path, clock: Clock) -> None:
         xids.append(xid_of(app.test_client().get("/?cid=first1&ps_xid=second")))
 
     assert xids == ["first1", "second"]
+
+
+# --- g where no hook of ours has run ------------------------------------------------------------
+
+GREETING = "Hello{% if g.partnerstack.partner_key %} {{ g.partnerstack.partner_key }}{% endif %}"
+
+
+class Down(SecureCookieSessionInterface):
+    """A store of sessions that is down."""
+
+    def open_session(self, _app: Flask, _request: Request) -> NoReturn:
+        raise ConnectionError("down")
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        pass
+
+
+def raise_early(app: Flask) -> None:
+    def fail(_app: Flask) -> NoReturn:
+        raise ConnectionError("down")
+
+    request_started.connect(fail, app, weak=False)
+
+
+def close_sessions(app: Flask) -> None:
+    app.session_interface = Down()
+
+
+@pytest.mark.parametrize("break_early", [close_sessions, raise_early])
+def test_error_page_of_a_request_that_ended_early(
+    site: Flask, break_early: Callable[[Flask], None]
+) -> None:
+    """The app's page for errors greets as all others do, whatever failed before our hook."""
+    break_early(site)
+    site.register_error_handler(500, lambda _error: (render_template_string(GREETING), 500))
+
+    assert site.test_client().get("/").text == "Hello"
+    assert site.test_client().get("/", query_string=LANDING).text == f"Hello {PARTNER_KEY}"
+
+
+@pytest.mark.parametrize("config", [{}, {"ENABLED": False}])
+def test_template_outside_of_a_request(make_site: Callable[..., Flask], config: Any) -> None:
+    """A mail that is written without a request has nobody's referral."""
+    with make_site(**config).app_context():
+        assert render_template_string(GREETING) == "Hello"
+        assert g.partnerstack is EMPTY
+        assert "partnerstack" not in g
+        assert g.get("partnerstack") is None
+
+
+def test_template_in_a_request_that_was_not_preprocessed(site: Flask) -> None:
+    """A test's request context has the visitor that its URL says."""
+    with site.test_request_context("/", query_string=LANDING):
+        assert render_template_string(GREETING) == f"Hello {PARTNER_KEY}"
+
+
+class OwnGlobals(_AppCtxGlobals):
+    """A class of an app's own."""
+
+    tenant = "acme"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_globals_of_the_apps_own_class(tmp_path: Path, protocol: int) -> None:
+    """An app's own class for g stays what it was, and pickles as itself."""
+    app = Flask("app", instance_path=str(tmp_path))
+    app.app_ctx_globals_class = OwnGlobals
+    PartnerStack(app)
+    with app.app_context():
+        g.user = "ann"
+        assert (g.tenant, g.partnerstack) == ("acme", EMPTY)
+        again = pickle.loads(pickle.dumps(g._get_current_object(), protocol))
+
+    assert type(again) is OwnGlobals
+    assert vars(again) == {"user": "ann"}
 
 
 # --- facts --------------------------------------------------------------------------------------
