@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 from typing import Final
+from uuid import UUID
 
 from . import signals
 from ._state import get_state
@@ -98,10 +99,16 @@ def click_of(customer: Customer) -> str | None:
 
 
 def key_text(customer_key: object) -> str:
-    """Return what a view named as customer key, for a log line, whatever it is. Never raises."""
+    """Return what a view named as customer key, for a log line, whatever it is. Never raises.
+
+    Of what can be no key only the type's name: a model's own text may be of a person, and a dict
+    may have a password in it.
+    """
+    kind = type(customer_key).__name__
+    if customer_key is not None and not isinstance(customer_key, (str, int, UUID)):
+        return f"<{kind}>"
     try:
         return str(customer_key)
     except Exception:  # somebody else's object
-        kind = type(customer_key).__name__
         log.exception("A customer key of the type %s has no text.", kind)
         return f"<{kind}>"

@@ -477,6 +477,31 @@ def test_a_key_without_words_raises_nowhere(
     assert f"NOT recorded: {said}customer_key: expected a str" in lines[-1]
 
 
+class Person:
+    """A model whose own text is of somebody."""
+
+    def __repr__(self) -> str:
+        return "<Person 7: Jo Secret, 0171 123456>"
+
+
+@pytest.mark.parametrize("key", [Person(), {"name": "Jo Secret", "password": "hunter2"}])
+def test_what_can_be_no_key_is_named_by_its_type(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, key: Any
+) -> None:
+    """A user in the place of their key is a slip of the pen, and no line tells who they are."""
+
+    def signup() -> str:
+        set_customer(key)
+        return "ok"
+
+    route(app, signup)
+    app.add_url_rule("/decorated", "decorated", track_signup(signup), methods=["POST"])
+    for rule in ("/signup", "/decorated"):
+        assert client.post(rule).text == "ok"
+    assert caplog.text.count(f"customer <{type(key).__name__}>, xid {XID}") == 2
+    assert "Secret" not in caplog.text + repr([vars(record) for record in caplog.records])
+
+
 def test_set_customer_in_a_stream_is_said(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -822,7 +847,7 @@ def test_whatever_is_raised_behind_the_view_costs_no_signup(
 ) -> None:
     """Even the line that says so may fail, for somebody else's objects are in it."""
 
-    class Unspeakable:
+    class Unspeakable(str):
         def __str__(self) -> str:
             raise LookupError("no words")
 
