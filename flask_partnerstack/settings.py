@@ -96,7 +96,13 @@ class Settings:
         values.cookie_domain,
         "The cookie's domain, to share it between subdomains. None: the request's host.",
     )
-    cookie_path: str = _key("/", values.cookie_path, "The cookie's path.")
+    cookie_path: str = _key(
+        "/",
+        values.cookie_path,
+        "The cookie's path. A landing page outside of it does not see the cookie: with it "
+        'ATTRIBUTION="first" does as "last" does there, and an old landing URL is a new click. '
+        'Leave it at "/" unless every page that a link leads to lies below it.',
+    )
     cookie_samesite: Literal["Lax", "Strict", "None"] = _key(
         "Lax",
         values.choice("Lax", "Strict", "None"),
@@ -198,6 +204,11 @@ class Settings:
     def takes_each_click_for_the_first(self) -> bool:
         """Whether the first click cannot stand: no landing page sees a Strict cookie."""
         return self.attribution == "first" and self.cookie_samesite == "Strict"
+
+    @property
+    def hides_the_first_click(self) -> bool:
+        """Whether the first click cannot stand on the pages outside of the cookie's path."""
+        return self.attribution == "first" and self.cookie_path != "/"
 
     def _check_together(self) -> None:
         if self.public_key is None and self.secret_key is not None:

@@ -143,6 +143,14 @@ def _tell_of_cookie(state: State) -> None:
             "browsers leave a Strict cookie behind when they follow another site's link, so each "
             'click looks like the first and the last one counts. Set COOKIE_SAMESITE to "Lax".'
         )
+    if state.settings.hides_the_first_click:
+        log.warning(
+            'PARTNERSTACK_COOKIE_PATH is "%s" and PARTNERSTACK_ATTRIBUTION is "first": a landing '
+            "page outside of that path does not see the cookie, so each click there looks like the "
+            'first and the last one counts. Set COOKIE_PATH to "/", unless every page that a link '
+            "leads to lies below it.",
+            state.settings.cookie_path,
+        )
 
 
 def _is_looked_at() -> bool:

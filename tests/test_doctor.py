@@ -311,6 +311,17 @@ def test_a_cookie_that_no_landing_page_sees(
         assert not any("PARTNERSTACK_COOKIE_SAMESITE" in finding.what for finding in found)
 
 
+@pytest.mark.parametrize("attribution", ["first", "last"])
+@pytest.mark.parametrize("path", ["/app", "/"])
+def test_a_cookie_that_landing_pages_elsewhere_do_not_see(
+    make_app: MakeApp, attribution: str, path: str
+) -> None:
+    """A cookie for one path makes "last" of "first" on each landing page outside of it."""
+    found = wrong(make_app(ATTRIBUTION=attribution, COOKIE_PATH=path))
+    told = [finding.level for finding in found if f'COOKIE_PATH is "{path}"' in finding.what]
+    assert told == ["warning"] * (attribution == "first" and path == "/app")
+
+
 def test_a_proxy_that_is_known(app: Flask) -> None:
     """ProxyFix is found under other middleware."""
     assert "No ProxyFix" in the(examine(app), "ProxyFix").what

@@ -302,6 +302,18 @@ def test_first_click_that_no_landing_page_sees_is_warned_of(
     assert [record.levelname for record in said] == ["WARNING"] * hit
 
 
+@pytest.mark.parametrize("attribution", ["first", "last"])
+@pytest.mark.parametrize("path", ["/app", "/"])
+def test_first_click_that_some_landing_pages_do_not_see_is_warned_of(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, attribution: str, path: str
+) -> None:
+    """A page outside of the cookie's path knows no earlier click, so the last one counts there."""
+    make_app(ATTRIBUTION=attribution, COOKIE_PATH=path)
+    said = [r for r in caplog.records if 'PARTNERSTACK_COOKIE_PATH is "/app"' in r.getMessage()]
+    hit = attribution == "first" and path == "/app"
+    assert [record.levelname for record in said] == ["WARNING"] * hit
+
+
 def test_switched_off_is_said_once(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
     """ENABLED=False is said at the start and asks for no folder."""
     app = make_app(ENABLED=False)

@@ -19,6 +19,8 @@ def look_at_requests(app: Flask, state: State) -> Iterator[Finding]:
     yield _cookie_domain(state.settings.cookie_domain, _server_name(app))
     if state.settings.takes_each_click_for_the_first:
         yield _strict_cookie()
+    if state.settings.hides_the_first_click:
+        yield _narrow_cookie(state.settings.cookie_path)
     yield _proxy(app)
 
 
@@ -57,6 +59,17 @@ def _strict_cookie() -> Finding:
         "Browsers leave a Strict cookie behind when they follow another site's link, so a landing "
         "page sees no earlier click: each looks like the first, and the last one counts.",
         'Set PARTNERSTACK_COOKIE_SAMESITE to "Lax".',
+    )
+
+
+def _narrow_cookie(path: str) -> Finding:
+    return Finding(
+        "warning",
+        f'PARTNERSTACK_COOKIE_PATH is "{path}", and PARTNERSTACK_ATTRIBUTION is "first".',
+        "A landing page outside of that path does not see the cookie, and so no earlier click: "
+        "each looks like the first, and the last one counts.",
+        'Set PARTNERSTACK_COOKIE_PATH to "/", unless every page that a link leads to lies below '
+        "it.",
     )
 
 
