@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from .conversion import check_xid
 from .conversion import cleaned_user_agent
 from .conversion import without_invalid
 from .errors import InvalidConversion
+from .referral import CLOCK_SKEW
 from .referral import Referral
 from .referral import check_clicked_at
 
@@ -106,16 +106,12 @@ def _known_of_stored(state: State, referral: object) -> Known | None:
     return None
 
 
-#: How far the clock of whoever stored a click may be ahead before its time counts as invented.
-STORED_SKEW = timedelta(days=1)
-
-
 def _objection_to(state: State, stored: Referral) -> str | None:
     """Return what keeps a stored click from earning, and what to do about it."""
     now = state.clock()
     if stored.expired(now, state.attribution.window):
         return "it is older than ATTRIBUTION_WINDOW. Record a conversion when the customer signs up"
-    if stored.clicked_at is not None and stored.clicked_at - now > STORED_SKEW:
+    if stored.clicked_at is not None and stored.clicked_at - now > CLOCK_SKEW:
         return "its clicked_at is in the future, so that it would never expire. Store when it was"
     return None
 

@@ -32,7 +32,6 @@ from .referral import carries_two
 from .referral import read_query
 from .referral import read_redirector_cookies
 from .referral import read_script_cookies
-from .settings import Settings
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -133,7 +132,7 @@ def _decide(state: State, environ: Environ) -> Visit:
     if not settings.enabled:
         return NOBODY
     now = state.clock()
-    clicks = _clicks(settings, environ, now)
+    clicks = _clicks(state, environ, now)
     if clicks.url and carries_two(environ["QUERY_STRING"], settings.xid_params):
         _tell_of_two(state, environ)
     referral, memory = state.attribution.decide(clicks, now)
@@ -151,8 +150,8 @@ def _tell_of_two(state: State, environ: Environ) -> None:
         )
 
 
-def _clicks(settings: Settings, environ: Environ, now: datetime) -> Clicks:
-    url = EMPTY
+def _clicks(state: State, environ: Environ, now: datetime) -> Clicks:
+    settings, url = state.settings, EMPTY
     if query := environ.get("QUERY_STRING"):
         url = read_query(query, settings.xid_params, settings.partner_key_params)
     header = environ.get("HTTP_COOKIE")
@@ -162,15 +161,29 @@ def _clicks(settings: Settings, environ: Environ, now: datetime) -> Clicks:
     theirs = [pair for pair in cookies if pair[0].startswith(THEIR_PREFIXES)]
     return Clicks(
         url=url,
-        memories=_memories(cookies, settings.cookie_name, now),
+        memories=tuple(_memories(state, cookies, now)),
         scripts=read_script_cookies(theirs) if theirs else (),
         redirector=read_redirector_cookies(theirs) if theirs else EMPTY,
     )
 
 
-def _memories(cookies: Cookies, name: str, now: datetime) -> tuple[Memory, ...]:
-    found = (Memory.loads(value, now) for wanted, value in cookies if wanted == name)
-    return tuple(memory for memory in found if memory is not None)
+def _memories(state: State, cookies: Cookies, now: datetime) -> Iterator[Memory]:
+    for name, value in cookies:
+        if name == state.settings.cookie_name:
+            memory = Memory.loads(value, now)
+            if memory is not None:
+                yield memory
+            elif Memory.is_refused_for_its_time(value, now):
+                _tell_of_clocks(state)
+
+
+def _tell_of_clocks(state: State) -> None:
+    if state.once.first("a click to come"):
+        log.warning(
+            "A visitor's click is not believed: by this machine's clock its cookie was written "
+            "more than a day ahead. Either the clocks of your machines differ (expected: NTP on "
+            "each of them), or somebody wrote the cookie by hand."
+        )
 
 
 def _cookies(header: str) -> Cookies:

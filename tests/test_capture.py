@@ -832,6 +832,28 @@ def test_time_to_come_is_refused(client: FlaskClient, clock: Clock) -> None:
     assert xid_of(client.get("/", query_string="ps_xid=newer1")) == "newer1"
 
 
+def test_time_to_come_is_said_once(
+    client: FlaskClient, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A click that is not believed is told of, whatever is wrong with whose clock."""
+    client.set_cookie(OURS, f"v=1&x={XID}&t={int(clock.now.timestamp()) + 10**6}")
+    for _ in range(2):
+        client.get("/")
+
+    said = [record for record in caplog.records if "is not believed" in record.getMessage()]
+    assert [record.levelname for record in said] == ["WARNING"]
+
+
+def test_click_that_a_faster_clock_has_dated(site: Flask, clock: Clock) -> None:
+    """A machine whose clock runs ahead by minutes or hours costs no click at the others."""
+    client = site.test_client()
+    clock.tick(hours=23)
+    client.get("/", query_string=LANDING)
+    clock.tick(hours=-23)
+
+    assert xid_of(client.get("/")) == XID
+
+
 def test_second_copy_of_our_cookie(site: Flask, clock: Clock) -> None:
     """Of two cookies with our name, for a host and its domain, the first that is ours counts."""
     ours = f"v=1&x={XID}&t={int(clock.now.timestamp())}"

@@ -14,6 +14,7 @@ from .mentions import looking_for as looking_for
 from .query import carries_two as carries_two
 from .query import decorate as decorate
 from .query import read_query as read_query
+from .value import CLOCK_SKEW as CLOCK_SKEW
 from .value import EMPTY as EMPTY
 from .value import Referral as Referral
 from .value import check_clicked_at as check_clicked_at

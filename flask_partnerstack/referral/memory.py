@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from dataclasses import replace
 from datetime import datetime
-from datetime import timedelta
 from functools import lru_cache
 from urllib.parse import parse_qsl
 from urllib.parse import quote
 
+from .value import CLOCK_SKEW
 from .value import Referral
 from .value import moment
 from .value import valid_partner_key
@@ -21,8 +21,6 @@ from .value import valid_xid
 LONGEST_COOKIE = 2048
 #: How many superseded clicks are remembered, so that the Back button is no new click.
 MOST_SUPERSEDED = 5
-#: How far another machine's clock may be ahead of ours before a time counts as invented.
-CLOCK_SKEW = timedelta(minutes=1)
 #: The most fields that a value of ours can have; more is not ours.
 _MOST_FIELDS = 32
 _SHAPE = re.compile(r"v=1&x=(?P<xid>[\w-]{4,128})&t=(?P<at>\d{1,11})(?P<rest>&[!-~]*)?", re.ASCII)
@@ -78,9 +76,24 @@ class Memory:
         The cookie is not signed, so that apps without a secret key have one too: whatever a
         visitor writes into it is held against the same rules as a link's parameters.
         """
-        memory = _parse(value) if len(value) <= LONGEST_COOKIE else None
-        clicked_at = memory.referral.clicked_at if memory is not None else None
-        return None if clicked_at is None or clicked_at > now + CLOCK_SKEW else memory
+        memory = _read(value)
+        return None if memory is None or _is_to_come(memory, now) else memory
+
+    @classmethod
+    def is_refused_for_its_time(cls, value: str, now: datetime) -> bool:
+        """Say whether :meth:`loads` would read the value at a later time."""
+        memory = _read(value)
+        return memory is not None and _is_to_come(memory, now)
+
+
+def _is_to_come(memory: Memory, now: datetime) -> bool:
+    clicked_at = memory.referral.clicked_at
+    # The cookie has whole seconds, cut off: a day ahead there was a little more.
+    return clicked_at is not None and clicked_at - now >= CLOCK_SKEW
+
+
+def _read(value: str) -> Memory | None:
+    return _parse(value) if len(value) <= LONGEST_COOKIE else None
 
 
 # A browser sends the same cookie with every request of a visit.

@@ -32,6 +32,12 @@ LONGEST_STORED = 2048
 #: More sub IDs than a partner appends to a link.
 MOST_SUB_IDS = 10
 
+#: How far the clock of whoever dated a click may be ahead of ours before its time counts as
+#: invented. A minute is soon gone between two machines, and a click that is not believed is lost.
+#: Who forges our cookie gains little: a time that has passed they can write in any case, at every
+#: visit; one that is to come lets a click earn, or a first one stand, a day longer than the window.
+CLOCK_SKEW = timedelta(days=1)
+
 _TO_STANDARD_ALPHABET = str.maketrans(" -_", "++/")
 
 
