@@ -631,6 +631,13 @@ def test_partner_key_that_does_not_fit(site: Flask) -> None:
     assert len(kept(response)[0]) < 2048
 
 
+def test_name_that_is_encoded(make_site: Callable[..., Flask]) -> None:
+    """A request whose URL has our names percent-encoded carries a click as any other does."""
+    site = make_site(XID_PARAMS=("click[id]", "ps_xid"))
+    for query in ("ps%5Fxid=abcd1", "click[id]=abcd1", "click%5Bid%5D=abcd1"):
+        assert xid_of(site.test_client().get("/", query_string=query)) == "abcd1"
+
+
 # --- who wins -----------------------------------------------------------------------------------
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from functools import partial
+from urllib.parse import quote
+from urllib.parse import unquote
 
 #: The fewest characters that are searched for: fewer stand in too much that is not ours.
 SHORTEST = 3
@@ -20,12 +23,13 @@ def looking_for(in_query: tuple[str, ...], in_cookies: tuple[str, ...]) -> Menti
     Most of the time goes into searching long strings, so what the names have in common is
     searched first: "xid" for ``ps_xid`` and for ``gsxid``.
     """
-    query_pieces, cookie_pieces = pieces_of(in_query), pieces_of(in_cookies)
+    query_pieces = pieces_of(piece for name in in_query for piece in _as_sent(name))
+    cookie_pieces = pieces_of(in_cookies)
 
     def mentions(query: str | None, cookies: str | None) -> bool:
         if query:
             for piece in query_pieces:
-                if piece in query and _has_any(query, in_query):
+                if piece in query and _has_name(query, in_query):
                     return True
         if cookies:
             for piece in cookie_pieces:
@@ -34,6 +38,18 @@ def looking_for(in_query: tuple[str, ...], in_cookies: tuple[str, ...]) -> Menti
         return False
 
     return mentions
+
+
+def _as_sent(name: str) -> Iterable[str]:
+    """Return what a query string has of a name, percent-encoded or not.
+
+    That is its longest part that nobody encodes, or, where all of them are short, the name as it
+    is, as Python's urlencode writes it and as a browser's URLSearchParams does.
+    """
+    part = max(re.findall(r"[0-9A-Za-z]+", name), key=len, default="")
+    if len(part) >= SHORTEST:
+        return (part,)
+    return {name, quote(name, safe=""), quote(name, safe="*").replace("~", "%7E")}
 
 
 def pieces_of(names: Iterable[str]) -> tuple[str, ...]:
@@ -56,6 +72,10 @@ def _candidates(names: Iterable[str]) -> Iterator[str]:
 def _worth(piece: str, names: Iterable[str]) -> tuple[int, int, str]:
     """Return what the best piece has most of; the longer one is found faster."""
     return sum(piece in name for name in names), len(piece), piece
+
+
+def _has_name(query: str, names: Iterable[str]) -> bool:
+    return _has_any(query, names) or ("%" in query and _has_any(unquote(query), names))
 
 
 def _has_any(text: str, names: Iterable[str]) -> bool:

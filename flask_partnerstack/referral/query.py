@@ -50,7 +50,7 @@ def read_query(
 
 def carries_two(query: str, xid_params: tuple[str, ...]) -> bool:
     """Say whether one name brings two different clicks. Most queries pay a search in a string."""
-    if all(query.count(f"{name}=") < 2 for name in xid_params):
+    if "%" not in query and all(query.count(f"{name}=") < 2 for name in xid_params):
         return False
     found = _fields(query, xid_params)
     return any(len({*_valid(found, name, valid_xid)}) > 1 for name in xid_params)
@@ -97,9 +97,12 @@ def _without_click(query: str, params: set[str]) -> list[str]:
 
 
 def _name_of(field: str) -> str:
+    name = field.partition("=")[0]
+    if "%" in name:
+        name = unquote_plus(name, errors="replace")
     # A link that was HTML-escaped once too often separates by "&amp;", so that every name but
     # the first arrives as "amp;name".
-    return field.partition("=")[0].removeprefix("amp;")
+    return name.removeprefix("amp;")
 
 
 def _fields(query: str, wanted: tuple[str, ...]) -> _Fields:

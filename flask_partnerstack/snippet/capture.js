@@ -2,8 +2,9 @@
   "use strict";
   var d = document, box = "partnerstack_click", granted = !o.consent, click;
   function carried(query) {
-    return query.slice(1).split("&").some(function (field) {
-      return o.names.indexOf(field.replace(/^amp;/, "").split("=")[0]) >= 0;
+    var given = new URLSearchParams(query);
+    return o.names.some(function (name) {
+      return given.has(name) || given.has("amp;" + name);
     }) && query;
   }
   function opened() {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+from urllib.parse import quote_plus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +14,8 @@ from flask_partnerstack.referral.mentions import pieces_of
 
 PARAMS = ("ps_xid", "gsxid", "ps_partner_key", "gspk")
 COOKIES = ("partnerstack_referral", "ps_xid", "gsxid", "ps_partner_key", "growSumoPartnerKey")
+#: What the configuration takes in a parameter's name.
+ALLOWED = "".join(c for c in map(chr, range(33, 127)) if c not in ',;="\\&?#%+')
 NAMES = st.lists(st.text("abc_", min_size=1, max_size=8), min_size=1, max_size=5)
 
 mentions = looking_for(PARAMS, COOKIES)
@@ -20,6 +25,20 @@ mentions = looking_for(PARAMS, COOKIES)
 def test_parameter_is_seen(name: str) -> None:
     """Each of the parameters is noticed, wherever it stands."""
     assert mentions(f"page=2&{name}=abcd", None)
+
+
+@pytest.mark.parametrize("name", ["ps%5Fxid", "ps%5fpartner%5fkey", "amp%3Bgsxid"])
+def test_encoded_parameter_is_seen(name: str) -> None:
+    """A mailer that encodes more of a link than it has to hides no parameter."""
+    assert mentions(f"page=2&{name}=abcd", None)
+    assert not mentions("page=%20&xid%5F=abcd", None)
+
+
+@given(st.text(ALLOWED, min_size=1, max_size=8))
+def test_encoded_name_of_the_apps_is_seen(name: str) -> None:
+    """A name that the configuration takes is noticed as whoever writes it writes it."""
+    for sent in (name, quote_plus(name), quote(name, safe="*").replace("~", "%7E")):
+        assert looking_for((name,), COOKIES)(f"a=1&{sent}=abcd", None)
 
 
 @pytest.mark.parametrize("name", [*COOKIES, "_ps_xid_demo", "_gsxid7", "_ps_partner_key_demo"])

@@ -10,6 +10,7 @@ import pytest
 from flask_partnerstack import Referral
 from flask_partnerstack.referral import EMPTY
 from flask_partnerstack.referral import carries_two
+from flask_partnerstack.referral import decorate
 from flask_partnerstack.referral import read_query
 from flask_partnerstack.referral.query import MOST_FIELDS
 from flask_partnerstack.sandbox.links import Link
@@ -167,3 +168,20 @@ def test_names_are_the_apps_to_choose() -> None:
     found = read_query(query, ("cid", "utm_campaign"), ("who",))
 
     assert (found.xid, found.partner_key) == ("bbbb", "diddly2965")
+
+
+@pytest.mark.parametrize("query", ["ps%5Fxid=abcd", "a=1&amp%3Bps_xid=abcd", "ps%5fxid=abcd&%=1"])
+def test_encoded_name_is_read(query: str) -> None:
+    """A name is decoded as its value is, whoever encoded more of it than they had to."""
+    assert read(query).xid == "abcd"
+    assert carries_two(f"{query}&ps%5Fxid=other", ("ps_xid",))
+
+
+@pytest.mark.parametrize("name", ["click[id]", "a:b", "x~(y)*", "ps_xid"])
+def test_decorated_url_is_read_whatever_the_name(name: str) -> None:
+    """What decorate_url writes for a name of the app's, read_query reads, and replaces."""
+    url = decorate("/?a=1", Referral("abcd"), (name,), ("who",))
+    again = decorate(url, Referral("other"), (name,), ("who",))
+
+    assert read_query(url.partition("?")[2], (name,), ("who",)).xid == "abcd"
+    assert again == url.replace("abcd", "other")
