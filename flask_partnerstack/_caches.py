@@ -43,16 +43,16 @@ def keep_private(response: Response, found: Mapping[str, str]) -> None:
     :param found: the response's headers by their names in lower case.
     """
     headers = response.headers
-    if "vary" in found:
-        _join(headers, "Vary")
-        response.vary.add("Cookie")
-    else:
-        headers.add("Vary", "Cookie")
     if "cache-control" in found:
         _join(headers, "Cache-Control")
         _make_private(response)
     else:
         headers.add("Cache-Control", "private")
+    if "vary" in found:
+        _join(headers, "Vary")
+        response.vary.add("Cookie")
+    else:
+        headers.add("Vary", "Cookie")
     for name in found:
         if name in _SHARED_CACHES_ONLY or name.endswith("cdn-cache-control"):
             headers.remove(name)
@@ -71,6 +71,14 @@ def _join(headers: Headers, name: str) -> None:
 
 
 def _make_private(response: Response) -> None:
+    try:
+        _mend_directives(response)
+    except Exception:  # noqa: BLE001 - Werkzeug 3.0's, of a malformed header
+        is_stored = "no-store" not in response.headers["Cache-Control"].lower()
+        response.headers["Cache-Control"] = "private" if is_stored else "private, no-store"
+
+
+def _mend_directives(response: Response) -> None:
     cache = response.cache_control
     directives = {directive.lower(): directive for directive in cache}
     for shared in directives.keys() & {"public", "s-maxage"}:

@@ -177,12 +177,23 @@ def _keep(state: State, environ: Environ, visit: Visit, response: Response) -> R
         return response
     response = own_copy(response)
     keep_private(response, headers)
-    if memory is not None and not is_set(state, response):
+    if memory is not None:
+        _write(state, environ, visit.referral, memory, response)
+    return response
+
+
+def _write(
+    state: State, environ: Environ, referral: Referral, memory: Memory, response: Response
+) -> None:
+    try:
+        if is_set(state, response):
+            return
         set_cookie(state, environ, memory, response)
         # One of our cookie's is no capture: another click lost to it.
-        if visit.referral and visit.referral.source != "cookie":
-            signals.send(signals.referral_captured, this_app(), referral=visit.referral)
-    return response
+        if referral and referral.source != "cookie":
+            signals.send(signals.referral_captured, this_app(), referral=referral)
+    except Exception:  # the page is the visitor's own all the same
+        log.exception("A click could not be kept.")
 
 
 def _may_keep(state: State, memory: Memory, page: str | None) -> bool:
@@ -193,4 +204,5 @@ def _may_keep(state: State, memory: Memory, page: str | None) -> bool:
 
 
 def _is_page(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-type", "").startswith(("text/html", "application/xhtml+xml"))
+    kind = headers.get("content-type", "").lower()
+    return kind.startswith(("text/html", "application/xhtml+xml"))

@@ -952,6 +952,41 @@ def test_other_answers_to_a_referred_visitor_stay_shared(site: Flask) -> None:
     assert "Vary" not in response.headers
 
 
+@pytest.mark.parametrize("kind", ["Text/HTML; charset=utf-8", "APPLICATION/XHTML+XML"])
+def test_page_whose_type_is_in_capitals_is_private(site: Flask, kind: str) -> None:
+    """A content type is the same one in capitals, and its page as private."""
+    headers = {"Cache-Control": "public", "Content-Type": kind}
+    site.add_url_rule("/loud", "loud", lambda: ("<p>Hello", headers))
+    client = site.test_client()
+    client.get("/", query_string=LANDING)
+
+    assert client.get("/loud").headers["Cache-Control"] == "private"
+
+
+class Malformed(Response):
+    """A response whose Cache-Control Werkzeug cannot read."""
+
+    @property
+    def cache_control(self) -> NoReturn:
+        raise ValueError("malformed")
+
+    def set_cookie(self, *_args: object, **_given: object) -> NoReturn:
+        raise ValueError("none taken")
+
+
+@pytest.mark.parametrize("query", ["", "ps_xid=newer1"])
+def test_page_of_unreadable_directives_is_private(site: Flask, query: str) -> None:
+    """Whatever fails on the way, a greeting is in no shared cache."""
+    page = Malformed("<p>", mimetype="text/html")
+    site.add_url_rule("/odd", "odd", lambda: page)
+    client = site.test_client()
+    client.get("/", query_string=LANDING)
+    for given, said in [("public, a=", "private"), ("public, No-Store, a=", "private, no-store")]:
+        page.headers["Cache-Control"] = given
+        response = client.get("/odd", query_string=query)
+        assert response.headers["Cache-Control"] == said
+
+
 def test_prefetched_page_is_private(client: FlaskClient) -> None:
     """A prefetched page of a referred visitor is private, cookie or not."""
     response = client.get("/page", query_string=LANDING, headers={"Sec-Purpose": "prefetch"})
