@@ -878,6 +878,21 @@ def test_cookie_of_another_name_is_not_ours(site: Flask, clock: Clock) -> None:
     assert xid_of(client.get("/", headers={"Cookie": f"old_{OURS}={value}"})) is None
 
 
+class Guarded(Request):
+    """A request of an app that has TRUSTED_HOSTS, as Flask 3.1 makes it."""
+
+    trusted_hosts = ("acme.com",)  # type: ignore[assignment]
+
+
+def test_host_that_is_not_trusted(site: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """A stranger's Host keeps no click, and writes no traceback into the log."""
+    site.request_class = Guarded
+    headers = {**AHEAD, "Host": "evil.example"}
+
+    assert kept(site.test_client().get("/", query_string=LANDING, headers=headers)) == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 # --- caches -------------------------------------------------------------------------------------
 
 LINES = list[tuple[str, str]]
