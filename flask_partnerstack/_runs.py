@@ -27,6 +27,7 @@ from werkzeug.urls import iri_to_uri
 
 from ._lenient import record_leniently
 from ._losses import Customer
+from ._losses import click_of
 from ._losses import key_of
 from ._losses import regret
 from ._losses import say_not_recorded
@@ -75,6 +76,13 @@ class Run:
         if self._ask_customer is None or self.failure is not None or not self._succeeded(response):
             return None
         return _check_customer(_awaited(self._ask_customer()))
+
+    def ask_whom(self) -> Customer | None:
+        """Return whom ``customer=`` names, for a line in the log. Never raises."""
+        try:
+            return _check_customer(_awaited(self._ask_customer())) if self._ask_customer else None
+        except Exception:  # noqa: BLE001 - what is told of has raised before
+            return None
 
     def was_to_ask(self, end: End) -> bool:
         """Say whether ``customer=`` might have named somebody, had nothing been raised.
@@ -164,8 +172,17 @@ class Runs:
             if customer is not None:
                 record_leniently(customer)
         except Exception as e:  # noqa: BLE001 - nothing of ours may break the signup
-            regret(customer or {}, e)
+            self._regret(customer, e)
         return customer
+
+    def _regret(self, customer: Customer | None, error: Exception) -> None:
+        if customer is not None:
+            regret(customer, error)
+            return
+        # The app's own success= or customer= has raised. Whom it is about, customer= may say yet.
+        about = next(filter(None, (run.ask_whom() for run in reversed(self._runs))), {})
+        if click_of(about) is not None:
+            regret(about, error)
 
     def _credited(self, end: End) -> Customer | None:
         named = [who for run, who in self._named.items() if run.objection(end) is None]

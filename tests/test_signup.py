@@ -321,6 +321,22 @@ def test_set_customer_needs_no_rule(app: Flask, client: FlaskClient) -> None:
     assert keys(app) == ["said"]
 
 
+def test_success_that_raises_tells_whose_conversion_is_lost(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line has the key to record it by; of a visitor whom nobody referred there is none."""
+
+    def succeeded(response: Response) -> bool:
+        return bool(response.json["ok"])  # type: ignore[index]  # the mistake
+
+    route(app, track_signup(customer=lambda: {"customer_key": "k4"}, success=succeeded)(str))
+    for visitor in (client, app.test_client()):
+        assert visitor.post("/signup").status_code == 200
+    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [f"NOT recorded: customer k4, xid {XID}: " in line for line in said[-1:]] == [True]
+    assert caplog.text.count("NOT recorded") == 1
+
+
 @pytest.mark.parametrize("role", ["customer", "success"])
 @pytest.mark.parametrize("given", ["acme", {"customer_key": "jo@acme.com"}, True])
 @pytest.mark.parametrize("decorator", [track_signup, PartnerStack.track_signup])
