@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -215,13 +216,22 @@ _READ_ONLY = ("25006", 1290, 1792, 1836)
 
 
 def is_alive(conn: Connection) -> bool:
-    """Say whether a pooled connection still leads to its server, unless the pool asks itself."""
+    """Say whether a pooled connection still leads to its server, unless the pool asks itself.
+
+    What stops whoever asks is no answer: a ``gevent.Timeout`` of the app's, or a worker's end.
+    """
     if conn.dialect.name == "sqlite" or getattr(conn.engine.pool, "_pre_ping", False):
         return True
+    seen_to = sys.exc_info()[1]  # whoever asks may be about to see to an exception of their own
     try:
         return conn.dialect.do_ping(cast("Any", conn.connection.dbapi_connection))
-    except conn.dialect.loaded_dbapi.Error:
+    except conn.dialect.loaded_dbapi.Error as e:
+        # Psycopg's connection is in the middle of the question then, and says only that.
+        stopped_by = e.__context__
+    if stopped_by in (None, seen_to) or isinstance(stopped_by, Exception):
         return False
+    conn.invalidate()
+    raise stopped_by
 
 
 def _begin_sqlite(conn: Connection, *, reading: bool) -> None:

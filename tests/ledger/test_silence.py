@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -74,6 +75,43 @@ def test_a_silence_in_the_middle_ends_the_connection(ledger: Ledger, tunnel: Tun
         with pytest.raises(DBAPIError):
             conn.execute(select(literal(1)))
     assert driver.closed if conn.dialect.name == "postgresql" else not driver.open
+
+
+class _Stop(BaseException):
+    """As a ``gevent.Timeout``, or the ``SystemExit`` by which a server ends its worker."""
+
+
+def test_who_is_stopped_while_a_connection_is_asked_stops(
+    ledger: Ledger, tunnel: Tunnel, conversion: Make
+) -> None:
+    """That a kept connection did not answer until then is no reason to go on with another."""
+
+    def stop(*_: object) -> None:
+        raise _Stop
+
+    ledger.record(conversion())
+    tunnel.fall_silent()
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(_Stop):
+            ledger.record(conversion())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_who_was_stopped_before_is_not_stopped_again(
+    ledger: Ledger, tunnel: Tunnel, conversion: Make
+) -> None:
+    """Where an app records because it was stopped, a connection that ended is only that."""
+    ledger.record(conversion())
+    tunnel.fall_silent()
+    try:
+        raise _Stop
+    except _Stop:
+        with pytest.raises(LedgerUnavailable):
+            ledger.record(conversion())
 
 
 def test_postgresql_is_waited_for_as_long_as_its_url_says(
