@@ -314,6 +314,15 @@ def test_first_click_that_some_landing_pages_do_not_see_is_warned_of(
     assert [record.levelname for record in said] == ["WARNING"] * hit
 
 
+@pytest.mark.parametrize(
+    "name", ["file:/tmp/ledger.db?uri=true", "file::memory:?uri=true", "file:ledger.db"]
+)
+def test_a_uri_of_sqlites_is_refused(make_app: MakeApp, name: str) -> None:
+    """The app does not start, and is told what to write in its place; no such file is made."""
+    with pytest.raises(ConfigurationError, match=r"PARTNERSTACK_LEDGER_URL: .*URI.*Name the file"):
+        make_app(LEDGER_URL=f"sqlite:///{name}")
+
+
 def test_switched_off_is_said_once(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
     """ENABLED=False is said at the start and asks for no folder."""
     app = make_app(ENABLED=False)

@@ -39,7 +39,7 @@ class Place:
 
         A relative SQLite path is one below ``folder``.
 
-        :raises ConfigurationError: it is not a SQLAlchemy URL.
+        :raises ConfigurationError: it is not a SQLAlchemy URL, or names SQLite's file by a URI.
         """
         home = Path(folder)
         if ledger_url is None:
@@ -47,6 +47,7 @@ class Place:
         url = parse_url(ledger_url)
         if url.get_backend_name() != "sqlite":
             return cls(url, False, home)
+        _refuse_uri(url)
         if in_memory(url):
             return cls(url, True, home)
         return cls(url.set(database=str(home / (url.database or ""))), False, home)
@@ -105,6 +106,17 @@ class Place:
         if self.path is None:
             return self.url is None or not in_memory(self.url)
         return not in_container() or _is_mounted(self.path.parent)
+
+
+def _refuse_uri(url: URL) -> None:
+    # SQLite alone knows which file, or memory, it names: we could say nothing of the folder, and a
+    # move, or another process, might look elsewhere. Without uri=true it is a file of that name.
+    if "uri" in url.query or (url.database or "").startswith("file:"):
+        raise ConfigurationError(
+            LEDGER_URL,
+            "expected a path, got a SQLite URI (file:…, uri=true). Name the file itself, "
+            "sqlite:////var/lib/app/partnerstack.db, or sqlite:// for a ledger in memory.",
+        )
 
 
 def in_container() -> bool:
