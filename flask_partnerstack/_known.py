@@ -78,6 +78,9 @@ def _known_of_xid(xid: object, referral: Referral | FromRequest | None) -> Known
 
 
 def _known_of_visitor(state: State) -> Known | None:
+    if not has_request_context():
+        _warn_of_no_request(state)
+        return None
     referral = visit_of(state).referral
     if not _may_earn(state, referral):
         return None
@@ -104,6 +107,17 @@ def _known_of_stored(state: State, referral: object) -> Known | None:
             objection,
         )
     return None
+
+
+def _warn_of_no_request(state: State) -> None:
+    """Say once that a task, a thread or a command knows no visitor, whose click nobody reports."""
+    if state.settings.enabled and state.once.first("no request"):
+        log.warning(
+            "track_conversion() was called outside of a request and without referral= or xid=, so "
+            "no click is known, and nothing is recorded, now and each time. Keep what "
+            "current_referral.dumps() gives in the signup's request, and give "
+            "referral=Referral.loads(text) here."
+        )
 
 
 def _objection_to(state: State, stored: Referral) -> str | None:

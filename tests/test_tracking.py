@@ -381,3 +381,23 @@ def test_an_app_that_was_never_registered_is_said() -> None:
     """The error lists the two mistakes that lead there."""
     with Flask("bare").app_context(), pytest.raises(NotInitialized, match="init_app"):
         track_conversion("acme", xid="StoredClick123")
+
+
+def test_no_request_and_no_click_is_said_once(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """In a task or a command nobody's click is known: a WARNING names the way out, once."""
+    with app.app_context():
+        assert [track_conversion(key) for key in ("acme", "zen")] == [None, None]
+    said = [r.getMessage() for r in caplog.records if "outside of a request" in r.getMessage()]
+    assert len(said) == 1
+    assert "referral=Referral.loads(text)" in said[0]
+
+
+def test_who_was_never_referred_is_not_warned_of(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is a click that is known to be none, outside of a request or within one."""
+    with app.app_context():
+        track_conversion("acme", xid=None)
+    with app.test_request_context("/"):
+        track_conversion("acme")
+    assert "outside of a request" not in caplog.text
