@@ -51,6 +51,7 @@ class State:
     :param rebuild: builds the app's state once more, from other settings, with another place for
         the ledger, another ``clock=`` and another ``transport=``. A rehearsal puts it in this
         one's place.
+    :param receivers: of signals, which hold them weakly, so that none outlives its app.
     """
 
     visit_key: str
@@ -64,6 +65,7 @@ class State:
     rebuild: Callable[..., State] = field(repr=False)
     hooks: Hooks = field(default_factory=Hooks)
     once: Once = field(default_factory=Once)
+    receivers: list[object] = field(default_factory=list, repr=False)
 
 
 def this_app() -> Flask:

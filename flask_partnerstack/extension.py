@@ -81,7 +81,8 @@ class PartnerStack:
         app.extensions[EXTENSION] = state
         _hook(app, state)
         tell = partial(verification.tell_verified, self._hooks)
-        signals.conversion_verified.connect(tell, sender=app, weak=False)
+        state.receivers.append(tell)
+        signals.conversion_verified.connect(tell, sender=app)
         startup.tell(state)
 
     track_conversion: Final = staticmethod(tracking.track_conversion)

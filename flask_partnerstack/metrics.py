@@ -55,7 +55,7 @@ def register_metrics(app: Flask, registry: CollectorRegistry = REGISTRY) -> Part
     :raises ValueError: the registry has these metrics already, of another app perhaps: with the
         way out.
     """
-    get_state(app)
+    state = get_state(app)
     collector = PartnerStackCollector(app)
     _register(collector, registry)
     captures = CounterMetric(
@@ -69,7 +69,8 @@ def register_metrics(app: Flask, registry: CollectorRegistry = REGISTRY) -> Part
     def count(_app: Flask, **_facts: Any) -> None:
         captures.inc()
 
-    signals.referral_captured.connect(count, sender=app, weak=False)
+    state.receivers.append(count)
+    signals.referral_captured.connect(count, sender=app)
     return collector
 
 

@@ -88,6 +88,20 @@ def test_an_app_that_is_dropped_is_let_go(tmp_path: Path) -> None:
     assert reference() is None
 
 
+def test_a_hook_that_knows_its_app_keeps_it_no_longer(tmp_path: Path) -> None:
+    """Nor does what hears of the app's signals: nothing of either is left behind."""
+    gc.collect()
+    before = len(signals.conversion_verified.receivers)
+    app = Flask("app", instance_path=str(tmp_path))
+    partnerstack = PartnerStack(app)
+    partnerstack.skip_if(lambda _, app=app: app.config.get("STAFF"))
+    reference = weakref.ref(app)
+    del app, partnerstack
+    gc.collect()
+    assert reference() is None
+    assert len(signals.conversion_verified.receivers) == before
+
+
 def test_inline_delivers_in_the_request(make_app: MakeApp, transport: ScriptedTransport) -> None:
     """With ENGINE="inline" the conversion is delivered when the call comes back."""
     app = make_app(ENGINE="inline")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 from prometheus_client import generate_latest
 
+from flask_partnerstack import PartnerStack
+from flask_partnerstack import signals
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.errors import NotInitialized
@@ -103,6 +106,20 @@ def test_captures_are_counted(app: Flask, registry: CollectorRegistry) -> None:
     client.get(f"/?{LANDING}")
     client.get("/")
     assert told(registry)["partnerstack_captures_total"] == 1
+
+
+def test_an_app_that_is_dropped_is_counted_for_no_longer(tmp_path: Path) -> None:
+    """What counts its captures goes with it; while it lives, nobody need hold the collector."""
+    gc.collect()
+    before = len(signals.referral_captured.receivers)
+    app = Flask("app", instance_path=str(tmp_path))
+    PartnerStack(app)
+    register_metrics(app, CollectorRegistry())
+    gc.collect()
+    assert len(signals.referral_captured.receivers) == before + 1
+    del app
+    gc.collect()
+    assert len(signals.referral_captured.receivers) == before
 
 
 def test_a_pause_is_told_with_its_cause(app: Flask, registry: CollectorRegistry) -> None:
