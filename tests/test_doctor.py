@@ -433,6 +433,16 @@ def test_online_compares_the_clocks(
     assert [words in what for what in found] == ([True] if words else [])  # type: ignore[operator]
 
 
+def test_online_says_nothing_of_a_token_that_is_not_there(
+    make_app: MakeApp, transport: ScriptedTransport
+) -> None:
+    """That it is not set is said, and not that it was not tried as well."""
+    transport.answers = [Response(404, body=MISSING)]
+    said = [f.what for f in examine(make_app(TOKEN=None, **PAIR), online=True)]
+    assert "PARTNERSTACK_TOKEN is not set." in said
+    assert not [what for what in said if "tried" in what]
+
+
 def test_online_says_when_the_token_was_accepted(app: Flask, transport: ScriptedTransport) -> None:
     """A conversion that was taken is the one proof there is; without a pair nothing is asked."""
     with app.app_context():

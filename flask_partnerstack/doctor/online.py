@@ -29,6 +29,8 @@ def ask_partnerstack(app: Flask, state: State) -> Iterator[Finding]:
         yield from _pair(state)
     else:
         yield Finding("warning", "There is no key pair, so nothing can be asked.", "", "See above.")
+    if state.settings.token is None:  # which is said, and there is nothing to be tried
+        return
     try:
         yield _token(state)
     except LedgerUnavailable:  # which is said where the ledger is looked at
