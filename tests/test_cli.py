@@ -478,6 +478,19 @@ def test_move_says_how_far_it_is(make_app: MakeApp, monkeypatch: pytest.MonkeyPa
     assert "2 entries so far ..." in output
 
 
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [("foo", 2), ("sqlite:///oops.db", 2), ("postgresql+psycopg://127.0.0.1:1/x", 1)],
+)
+def test_move_tells_a_wrong_call_from_a_server_that_is_away(
+    app: Flask, url: str, code: int
+) -> None:
+    """What cannot be a ledger is called wrongly; what cannot be reached is not."""
+    result = run(app, "move", "--from", url)
+    assert result.exit_code == code
+    assert "Error: --from: " in result.stderr
+
+
 def test_move_refuses_its_own_ledger(make_app: MakeApp) -> None:
     """The option is named as it was typed, and the ledger left as it is."""
     app = make_app()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from .._state import get_state
+from ..errors import ConfigurationError
+from ..errors import LedgerUnavailable
 from ..ledger import Move
 from ..ledger import Moved
 from ..ledger import open_source
@@ -31,12 +35,13 @@ def move(source_url: str, anew: bool) -> None:
     Run it again, also after Ctrl-C, until it finds nothing more to copy.
     """
     state = get_state()
-    source = open_source(
-        source_url,
-        str(state.place.home),
-        lease=state.settings.lease,
-        clock=state.clock,
-    )
+    with _naming_it():
+        source = open_source(
+            source_url,
+            str(state.place.home),
+            lease=state.settings.lease,
+            clock=state.clock,
+        )
     try:
         done = Move(source, state.ledger, tell=_Progress(), anew=anew).run()
     except KeyboardInterrupt:
@@ -47,6 +52,17 @@ def move(source_url: str, anew: bool) -> None:
     click.echo(f"Moved from {source.storage.location} to {state.ledger.location}:")
     click.echo(f"{how_many(done.copied)} copied, {done.updated} brought up to date, ", nl=False)
     click.echo(f"{done.there} there already.")
+
+
+@contextmanager
+def _naming_it() -> Iterator[None]:
+    """Say that the call was wrong, where what it names as the source can be none."""
+    try:
+        yield
+    except ConfigurationError as e:
+        if isinstance(e.__cause__, LedgerUnavailable):
+            raise
+        raise click.UsageError(str(e)) from e
 
 
 class _Progress:
