@@ -13,6 +13,7 @@ import click
 from .._state import EXTENSION
 from .._state import get_state
 from .._state import this_app
+from ..conversion import Conversion
 from ..engines import NoEngine
 from ..errors import EntryNotFound
 from ..ledger import Cause
@@ -64,6 +65,7 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     that is dead or parked is sent again by requeue.
     """
     demand_enabled()
+    Conversion.of(customer_key=customer_key, xid=xid, partner_key=partner, **fields)
     known = _entry_of(customer_key)
     entry = record_quietly(customer_key, xid, partner, fields)
     if as_json:

@@ -167,6 +167,13 @@ def test_track_refuses_bad_input(app: Flask, arguments: list[str], said: str) ->
     assert get_state(app).ledger.entries() == []
 
 
+def test_track_names_a_bad_argument_before_the_ledger(make_app: MakeApp) -> None:
+    """Where its tables are not there either, what was typed is put right first."""
+    result = run(make_app(LEDGER_URL="sqlite:///mine.db"), "track", "acme", "--xid", "1")
+    assert result.exit_code == 2
+    assert "Error: xid: expected" in result.stderr
+
+
 def test_track_says_when_nothing_can_be_recorded(make_app: MakeApp) -> None:
     """An app that is switched off records nothing, and the exit code says so."""
     result = run(make_app(ENABLED=False), "track", "acme", "--xid", XID)
