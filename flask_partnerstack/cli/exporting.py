@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from typing import TextIO
 
@@ -39,7 +40,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 @click.option(
     "--output",
     "-o",
-    type=click.File("w", encoding="utf-8", lazy=False),
+    # Nothing is taken from what it has before it is known that there is something to write.
+    type=click.File("a", encoding="utf-8", lazy=False),
     default="-",
     help="A file, in the place of standard output.",
 )
@@ -52,6 +54,7 @@ def export(form: str, output: TextIO, wanted: Filter) -> None:
     """
     ledger = get_state().ledger
     with LongWork("Exported", ledger.count(wanted)) as work:
+        _empty(output)
         write = _WRITERS[form](output)
         for entry, conversion in ledger.stream(wanted):
             write({**facts_of(entry), **facts_of_conversion(conversion)})
@@ -59,6 +62,12 @@ def export(form: str, output: TextIO, wanted: Filter) -> None:
             if work.stopped:
                 break
         output.flush()
+
+
+def _empty(output: TextIO) -> None:
+    """Empty a file that was named; what the shell appends to is none of ours."""
+    if Path(output.name).is_file():
+        output.truncate(0)
 
 
 def _csv(output: TextIO) -> Callable[[Facts], None]:

@@ -75,6 +75,24 @@ def test_export_refuses_bad_input(app: Flask, arguments: list[str]) -> None:
     assert arguments[0] in result.output
 
 
+def test_export_replaces_what_a_file_had(shop: Flask, tmp_path: Path) -> None:
+    """A second export into one file is the whole of it."""
+    path = tmp_path / "all.csv"
+    for _ in range(2):
+        assert run(shop, "export", "-o", str(path)).exit_code == 0
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_export_leaves_a_file_alone_that_it_has_nothing_for(
+    make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    """A ledger that cannot be read costs nobody the export that they have."""
+    path = tmp_path / "all.csv"
+    path.write_text("of yesterday")
+    assert run(make_app(LEDGER_URL="sqlite:///mine.db"), "export", "-o", str(path)).exit_code == 1
+    assert path.read_text(encoding="utf-8") == "of yesterday"
+
+
 def test_export_onto_a_full_disk_is_one_line(shop: Flask) -> None:
     """The system's reason and no traceback; exit code 1."""
     result = run(shop, "export", "-o", "/dev/full")
