@@ -134,6 +134,15 @@ def test_an_unknown_customer_is_one_line(app: Flask, command: str) -> None:
     )
 
 
+def test_requeue_says_that_a_token_is_waited_for(make_app: MakeApp) -> None:
+    """What is due and waits for that alone is not told to wait for its time."""
+    app = make_app(TOKEN=None)
+    record(app, "acme")
+    result = run(app, "requeue", "acme")
+    assert result.exit_code == 1
+    assert "Entry 1 is pending, and waits for a token: set PARTNERSTACK_TOKEN." in result.stderr
+
+
 def test_requeue_makes_a_dead_entry_due(app: Flask, transport: ScriptedTransport) -> None:
     """Buried, put right, requeued, delivered."""
     record(app, "good", "acme")

@@ -17,6 +17,7 @@ import click
 from .._state import State
 from .._state import get_state
 from ..engines import ThreadEngine
+from ..errors import IllegalTransition
 from ..errors import Judgement
 from ..ledger import Entry
 from ..ledger import Status
@@ -63,7 +64,7 @@ def requeue(
         raise click.UsageError("Name one CUSTOMER_KEY, or give --all.")
     ledger = get_state().ledger
     if customer_key is not None:
-        entry = ledger.requeue(customer_key)
+        entry = _requeued(get_state(), customer_key)
         if as_json:
             say_json(facts_of(entry))
         else:
@@ -75,6 +76,24 @@ def requeue(
         say_json({"requeued": count})
     else:
         click.echo(f"{how_many(count)} due now.")
+
+
+def _requeued(state: State, customer_key: str) -> Entry:
+    try:
+        return state.ledger.requeue(customer_key)
+    except IllegalTransition:
+        entry = state.ledger.get(customer_key)
+        if _waits_for_token(state, entry):
+            raise click.ClickException(
+                f"Entry {entry.id} is pending, and waits for a token: set PARTNERSTACK_TOKEN. It "
+                "is sent by itself then."
+            ) from None
+        raise
+
+
+def _waits_for_token(state: State, entry: Entry) -> bool:
+    is_due = entry.due_at is not None and entry.due_at <= state.ledger.now()
+    return entry.status is Status.PENDING and is_due and state.settings.token is None
 
 
 @partnerstack.command("deliver")
