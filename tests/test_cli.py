@@ -134,6 +134,13 @@ def test_an_unknown_customer_is_one_line(app: Flask, command: str) -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["show", "requeue", "erase"])
+def test_an_unknown_customers_address_is_masked(app: Flask, command: str) -> None:
+    """A customer key may be an e-mail address, and what a command says is often kept in a log."""
+    result = run(app, command, "jo@acme.com")
+    assert "no entry for the customer key 'j***@acme.com'" in result.output
+
+
 def test_requeue_says_that_a_token_is_waited_for(make_app: MakeApp) -> None:
     """What is due and waits for that alone is not told to wait for its time."""
     app = make_app(TOKEN=None)

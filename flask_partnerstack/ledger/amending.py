@@ -17,6 +17,7 @@ from ..errors import EntryNotFound
 from ..errors import IllegalTransition
 from ..errors import LedgerMoved
 from ..errors import LedgerUnavailable
+from ..masking import masked
 from . import claims
 from . import privacy
 from . import tables
@@ -131,7 +132,7 @@ class Amending(Clocked):
         return erased
 
     def _erased_in(self, conn: Connection, customer_key: str, moved: str | None) -> Entry:
-        named = f"for the customer key {customer_key!r}"
+        named = f"for the customer key {masked(customer_key)!r}"
         try:
             return privacy.erase(conn, digest_of(customer_key), named, self.now_in(conn))
         except EntryNotFound as e:

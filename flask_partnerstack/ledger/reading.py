@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from ..conversion import Conversion
 from ..errors import EntryNotFound
+from ..masking import masked
 from . import claims
 from . import reports
 from .clocked import Clocked
@@ -110,5 +111,5 @@ def find_customer(conn: Connection, customer_key: str) -> Entry:
     wanted = select(entries).where(entries.c.customer_digest == digest_of(customer_key))
     row = conn.execute(wanted).one_or_none()
     if row is None:
-        raise EntryNotFound(f"for the customer key {customer_key!r}")
+        raise EntryNotFound(f"for the customer key {masked(customer_key)!r}")
     return claims.entry_of(row)
