@@ -134,20 +134,26 @@ def _decide(state: State, environ: Environ) -> Visit:
     now = state.clock()
     clicks = _clicks(state, environ, now)
     if clicks.url and carries_two(environ["QUERY_STRING"], settings.xid_params):
-        _tell_of_two(state, environ)
+        _tell_of_two(state)
     referral, memory = state.attribution.decide(clicks, now)
     return Visit(referral, memory) if referral or memory is not None else NOBODY
 
 
-def _tell_of_two(state: State, environ: Environ) -> None:
+def _tell_of_two(state: State) -> None:
     if state.once.first("two clicks in a URL"):
         log.warning(
-            "A landing URL at %r carries two different clicks. The one that stands under a second "
+            "A landing URL of %s carries two different clicks. The one that stands under a second "
             "name counts, else the last. Somebody's link leads to an address that was copied from "
             "a landing page: take %s and the like out of its destination.",
-            environ.get("PATH_INFO", ""),
+            _rule_here(),
             " and ".join(state.settings.xid_params),
         )
+
+
+def _rule_here() -> str:
+    """Return the current request's URL rule. Its path may have somebody's address in it."""
+    rule = this_request().url_rule if has_request_context() else None
+    return "no route" if rule is None else f"the route {rule.rule!r}"
 
 
 def _clicks(state: State, environ: Environ, now: datetime) -> Clicks:

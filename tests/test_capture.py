@@ -638,6 +638,15 @@ def test_name_that_is_encoded(make_site: Callable[..., Flask]) -> None:
         assert xid_of(site.test_client().get("/", query_string=query)) == "abcd1"
 
 
+def test_two_clicks_on_a_page_of_somebodys(site: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """The line about them names the route: the path may have an e-mail address in it."""
+    site.add_url_rule("/invite/<who>", "invite", lambda who: who)
+    site.test_client().get("/invite/jo@acme.com", query_string="ps_xid=aaaa1&ps_xid=bbbb2")
+
+    assert "the route '/invite/<who>' carries two different clicks" in caplog.text
+    assert "jo@" not in caplog.text
+
+
 # --- who wins -----------------------------------------------------------------------------------
 
 
