@@ -298,6 +298,19 @@ def test_the_cookie_domain_against_the_host(
     assert [words in finding.what for finding in found] == ([True] if words else [])  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("domain", "right"), [("app.acme.com", True), ("acme.com", True), ("app.acme.org", False)]
+)
+def test_the_cookie_domain_of_an_app_with_subdomains(
+    make_app: MakeApp, domain: str, right: bool
+) -> None:
+    """An app that matches subdomains answers for those of SERVER_NAME, and may share one's."""
+    app = make_app(COOKIE_DOMAIN=domain)
+    app.subdomain_matching = True
+    app.config["SERVER_NAME"] = "acme.com"
+    assert (not any("COOKIE_DOMAIN" in finding.what for finding in wrong(app))) is right
+
+
 @pytest.mark.parametrize("attribution", ["first", "last"])
 @pytest.mark.parametrize("samesite", ["Strict", "Lax"])
 def test_a_cookie_that_no_landing_page_sees(

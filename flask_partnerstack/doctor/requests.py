@@ -16,7 +16,7 @@ PROXY_FIX = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
 
 def look_at_requests(app: Flask, state: State) -> Iterator[Finding]:
     """Say whether browsers will take our cookie, and whose address is reported."""
-    yield _cookie_domain(state.settings.cookie_domain, _server_name(app))
+    yield _cookie_domain(state.settings.cookie_domain, _host_in(app, state.settings.cookie_domain))
     if state.settings.takes_each_click_for_the_first:
         yield _strict_cookie()
     if state.settings.hides_the_first_click:
@@ -27,6 +27,14 @@ def look_at_requests(app: Flask, state: State) -> Iterator[Finding]:
 def _server_name(app: Flask) -> str | None:
     name = app.config.get("SERVER_NAME")
     return name.partition(":")[0].lower() if isinstance(name, str) and name else None
+
+
+def _host_in(app: Flask, domain: str | None) -> str | None:
+    """Return the host that the app answers for, as far as it is known."""
+    host, bare = _server_name(app), (domain or "").lstrip(".").lower()
+    # With subdomains the app answers for those of SERVER_NAME as well.
+    is_subdomain = bool(host) and bare.endswith(f".{host}")
+    return bare if app.subdomain_matching and is_subdomain else host
 
 
 def _cookie_domain(domain: str | None, host: str | None) -> Finding:
