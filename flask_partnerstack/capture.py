@@ -10,6 +10,7 @@ from typing import Final
 
 from flask import Response
 from flask import g
+from flask import has_request_context
 from flask import request
 from werkzeug.local import LocalProxy
 
@@ -42,6 +43,8 @@ from .referral import looking_for
 
 log: Final = logging.getLogger("flask_partnerstack")
 
+#: Says in a request's WSGI environment that Flask could not process its last response.
+_UNPROCESSED = "flask_partnerstack.unprocessed"
 _this_g = g._get_current_object  # a proxy's, not the type's
 
 #: The current request's referral, importable; the empty one outside a request.
@@ -97,7 +100,11 @@ def keeping(
     this_request = request._get_current_object  # type: ignore[attr-defined]
 
     def process_response(*given: Any) -> Response:
-        response = process(*given)
+        try:
+            response = process(*given)
+        except Exception:
+            this_request().environ[_UNPROCESSED] = True
+            raise
         environ = this_request().environ
         visit = environ.get(key)
         if visit is not NOBODY:
@@ -106,6 +113,28 @@ def keeping(
         return response
 
     return process_response
+
+
+def keeping_on_errors(
+    handle: Callable[..., Response], extensions: Mapping[str, Any]
+) -> Callable[..., Response]:
+    """Return the app's ``handle_exception`` with the same behind it, where that has not come yet.
+
+    A hook that raises for the page for errors as well has Flask send this page as it is.
+
+    :param handle: what Flask calls with an error that nobody handled.
+    :param extensions: the app's, as for :func:`capturing`.
+    """
+
+    def handle_exception(*given: Any) -> Response:
+        environ = request.environ if has_request_context() else {}
+        environ.pop(_UNPROCESSED, None)  # what was raised first, which is being handled
+        response = handle(*given)
+        if environ.pop(_UNPROCESSED, False):
+            return _follow_up(extensions[EXTENSION], environ, current_visit(), response)
+        return response
+
+    return handle_exception
 
 
 def ignoring(process: Callable[..., Any]) -> Callable[..., Any]:

@@ -206,9 +206,13 @@ def _hook(app: Flask, state: State) -> None:
 def _wrap(app: Flask) -> None:
     """Go before the first hook of the app, and behind the last."""
     preprocess, process = app.preprocess_request, app.process_response
+    handle = app.handle_exception
     app.preprocess_request = capture.capturing(  # type: ignore[method-assign]
         preprocess, app.extensions
     )
     app.process_response = capture.keeping(  # type: ignore[method-assign]
         process, app.extensions
+    )
+    app.handle_exception = capture.keeping_on_errors(  # type: ignore[method-assign]
+        handle, app.extensions
     )

@@ -902,6 +902,24 @@ def test_host_that_is_not_trusted(site: Flask, caplog: pytest.LogCaptureFixture)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+@pytest.mark.parametrize("path", ["/page", "/bug", "/broken", "/nowhere"])
+def test_hook_that_raises_for_every_response(site: Flask, path: str) -> None:
+    """The page for errors that comes instead keeps the click, as every response does."""
+
+    @site.after_request
+    def stumble(_response: Response) -> NoReturn:
+        raise LookupError("a hook of the app's")
+
+    told: list[object] = []
+    with signals.referral_captured.connected_to(lambda *_, **facts: told.append(facts)):
+        response = site.test_client().get(path, query_string=LANDING)
+
+    assert response.status_code == 500
+    assert remembered(response)["x"] == [XID]
+    assert response.headers["Cache-Control"] == "private"
+    assert len(told) == 1
+
+
 # --- caches -------------------------------------------------------------------------------------
 
 LINES = list[tuple[str, str]]
