@@ -61,4 +61,5 @@ def _cookie_domain(state: State, environ: Environ) -> str | None:
 
 def _host_of(environ: Environ) -> str:
     authority = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
-    return str(authority).rpartition("]")[0] or str(authority).partition(":")[0].lower()
+    address, bracket, _ = str(authority).rpartition("]")
+    return f"{address}{bracket}" or str(authority).partition(":")[0].lower()

@@ -1216,6 +1216,16 @@ def test_domain_that_does_not(
     assert "acme.com" in said.getMessage()
 
 
+def test_address_that_is_outside_of_the_domain_is_told_whole(
+    make_site: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An IPv6 address is one in its two brackets."""
+    client = make_site(COOKIE_DOMAIN="acme.com").test_client()
+    client.get("/page", query_string=LANDING, headers={"Host": "[2001:db8::1]:8000"})
+
+    assert "came to the host [2001:db8::1]:" in caplog.text
+
+
 # --- apart --------------------------------------------------------------------------------------
 
 
