@@ -14,6 +14,7 @@ from typing import overload
 from flask import Blueprint
 from flask import Flask
 from flask import got_request_exception
+from flask.templating import Environment
 
 from . import capture
 from . import signals
@@ -188,11 +189,7 @@ class PartnerStack:
 
 def _hook(app: Flask, state: State) -> None:
     show_always(app)
-    app.jinja_env.globals.update(
-        partnerstack_snippet=snippet.partnerstack_snippet,
-        partnerstack_capture=snippet.partnerstack_capture,
-    )
-    app.jinja_env.filters["decorate_url"] = capture.decorate_url
+    _furnish(app)
     if state.settings.enabled:
         snippet.add_endpoint(app, state)
         _wrap(app)
@@ -201,6 +198,28 @@ def _hook(app: Flask, state: State) -> None:
         app.preprocess_request = capture.ignoring(  # type: ignore[method-assign]
             app.preprocess_request
         )
+
+
+def _furnish(app: Flask) -> None:
+    """Give templates what they call, without having Jinja made before the app has set it up."""
+    if "jinja_env" in vars(app):
+        _give(app.jinja_env)
+        return
+    create = app.create_jinja_environment
+
+    def create_jinja_environment() -> Environment:
+        return _give(create())
+
+    app.create_jinja_environment = create_jinja_environment  # type: ignore[method-assign]
+
+
+def _give(jinja: Environment) -> Environment:
+    jinja.globals.update(
+        partnerstack_snippet=snippet.partnerstack_snippet,
+        partnerstack_capture=snippet.partnerstack_capture,
+    )
+    jinja.filters["decorate_url"] = capture.decorate_url
+    return jinja
 
 
 def _wrap(app: Flask) -> None:

@@ -56,6 +56,19 @@ def test_registering_twice_is_refused(app: Flask) -> None:
         PartnerStack().init_app(app)
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_templates_are_the_apps_to_set_up(tmp_path: Path, built: bool) -> None:
+    """Jinja is made when the app first needs it, with what it has set by then and with ours."""
+    app = Flask("app", instance_path=str(tmp_path))
+    if built:
+        assert app.jinja_env
+    PartnerStack(app)
+    app.config["TEMPLATES_AUTO_RELOAD"] = True
+    assert built or app.jinja_env.auto_reload
+    assert {"partnerstack_snippet", "partnerstack_capture"} <= app.jinja_env.globals.keys()
+    assert "decorate_url" in app.jinja_env.filters
+
+
 def test_two_apps_of_one_object_share_nothing(
     tmp_path: Path, clock: Clock, transport: ScriptedTransport
 ) -> None:
