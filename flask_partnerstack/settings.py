@@ -73,7 +73,7 @@ class Settings:
     )
     ledger_url: str | None = _key(
         None,
-        values.optional_text,
+        values.ledger_url,
         "Any SQLAlchemy URL; flask partnerstack init-db makes the tables there. Absent: the SQLite "
         "file partnerstack.db in the instance folder, which makes its own.",
         secret=True,

@@ -7,6 +7,7 @@ Each parser takes the key and what stands there, and returns the value, or raise
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import suppress
@@ -67,6 +68,19 @@ def text(key: str, value: Any) -> str:
     return given
 
 
+def ledger_url(key: str, value: Any) -> str | None:
+    """Take any SQLAlchemy URL; nothing, or an empty text, is ``None``."""
+    given = optional_text(key, value)
+    if given is not None and given.startswith("postgres://"):
+        raise ConfigurationError(
+            key,
+            "starts with postgres://, as Heroku and others write it. Expected the scheme that "
+            "SQLAlchemy knows, postgresql+psycopg://: url.replace('postgres://', "
+            "'postgresql+psycopg://', 1).",
+        )
+    return given
+
+
 def _kind(value: Any) -> str:
     # Not the value: most texts that are read here are secrets, and some have figures only.
     if isinstance(value, str):
@@ -119,9 +133,11 @@ def _header_safe(key: str, value: str | None) -> str | None:
 
 
 def switch(key: str, value: Any) -> bool:
-    """Take ``True`` or ``False``, or a word for it; 1 is a number."""
-    if isinstance(value, str) and value.strip().lower() in _SWITCHES:
-        return _SWITCHES[value.strip().lower()]
+    """Take ``True`` or ``False``, or a word for it, 1 and 0 among them."""
+    # In the environment, which Flask reads as JSON, 1 is a number.
+    word = str(value).strip().lower() if isinstance(value, (str, int)) else ""
+    if word in _SWITCHES:
+        return _SWITCHES[word]
     if not isinstance(value, bool):
         raise ConfigurationError(key, f"expected True or False, got {_named(value)}.")
     return value
@@ -208,18 +224,22 @@ def choice(*choices: str) -> Parser:
 
 
 def _duration(key: str, value: Any, unit: str) -> timedelta:
-    if isinstance(value, str):
-        value = _number(value)
-    if _is_number(value):
+    given = duration = _number(value)
+    if _is_number(given):
         with suppress(OverflowError, ValueError):  # what it is too long for is refused below
-            value = timedelta(**{unit: value})
-    if not isinstance(value, timedelta) or not timedelta(0) < value <= LONGEST_DURATION:
+            duration = timedelta(**{unit: given})
+    if not isinstance(duration, timedelta) or not timedelta(0) < duration <= LONGEST_DURATION:
         raise ConfigurationError(
             key,
             f"expected a timedelta or a number of {unit}, above 0 and at most "
-            f"{LONGEST_DURATION.days} days, got {_named(value)}.",
+            f"{LONGEST_DURATION.days} days, got {_named(_as_typed(given))}.",
         )
-    return value
+    return duration
+
+
+def _as_typed(number: Any) -> Any:
+    """Return a number that was read of a text as it most likely stood there: -1, not -1.0."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def days(key: str, value: Any) -> timedelta:
@@ -363,7 +383,10 @@ def capture_path(key: str, value: Any) -> str | None:
 
 
 def status_policy(key: str, value: Any) -> Mapping[int, str]:
-    """Take a dict of HTTP statuses and verdicts."""
+    """Take a dict of HTTP statuses and verdicts, or its JSON."""
+    if isinstance(value, str):
+        with suppress(ValueError, RecursionError):  # refused below
+            value = json.loads(value)
     if not isinstance(value, Mapping):
         raise ConfigurationError(
             key, f'expected a dict like {{404: "retry"}}, got {_named(value)}.'

@@ -67,6 +67,7 @@ from tests.settings.reading import refused
         ("PARTNER_KEY_PARAMS", ["gspk"], ("gspk",)),
         ("STATUS_POLICY", {404: "retry", 500: "accept"}, {404: "retry", 500: "accept"}),
         ("STATUS_POLICY", {"404": "retry"}, {404: "retry"}),
+        ("STATUS_POLICY", '{"404": "retry"}', {404: "retry"}),
     ],
 )
 def test_good_value(key: str, value: object, expected: object) -> None:
@@ -179,9 +180,30 @@ def test_bad_url(key: str, value: object, said: str) -> None:
 
 
 @pytest.mark.parametrize("key", SWITCHES)
-@pytest.mark.parametrize("value", [1, 0, "maybe", "", [], b"true"])
+def test_switch_of_the_environment(key: str) -> None:
+    """FLASK_PARTNERSTACK_…=0, which Flask reads as JSON, is off, and 1 is on."""
+    assert [read(**{key: value}) for value in (0, 1)] == [
+        read(**{key: value}) for value in (False, True)
+    ]
+
+
+@pytest.mark.parametrize(("given", "shown"), [(-1, "-1"), ("-1", "-1"), ("-0.5", "-0.5")])
+def test_bad_duration_is_shown_as_it_was_typed(given: object, shown: str) -> None:
+    """The error has the number that stands in the configuration, not what came of it."""
+    assert refused("ATTRIBUTION_WINDOW", given).endswith(f", got {shown}.")
+
+
+def test_scheme_that_sqlalchemy_does_not_know() -> None:
+    """Heroku's postgres:// is refused with the scheme to write, and its password is not shown."""
+    said = refused("LEDGER_URL", "postgres://u:s3cret@db.acme.com/app")
+    assert "postgresql+psycopg://" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("key", SWITCHES)
+@pytest.mark.parametrize("value", [2, -1, 1.0, 0.0, "maybe", "", [], b"true"])
 def test_bad_switch(key: str, value: object) -> None:
-    """A switch is True or False; 1 is a number."""
+    """A switch is True or False, or 1 or 0, which the environment has; not any other number."""
     assert refused(key, value).startswith("expected True or False, got ")
 
 
