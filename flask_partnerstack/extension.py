@@ -136,6 +136,10 @@ class PartnerStack:
         It gets the :class:`Conversion` and returns the reason, or ``None`` to let it pass. What
         it vetoes is in the ledger as ``skipped``. There may be several: the first reason counts.
         An e-mail address in a reason is masked, because the reason stays when data is pruned.
+
+        A factory may register it each time, and it is asked once. One that closes over a value,
+        the factory's ``app`` for one, is another rule each time, asked of every app's
+        conversions: let it read ``current_app.config`` in its place.
         """
         self._hooks.add_skip_if(hook)
         return hook
