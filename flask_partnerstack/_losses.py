@@ -30,7 +30,7 @@ _REPAIR = (
 def say_not_recorded(customer: Customer, reason: str) -> None:
     """Say what became of a customer whom a partner referred, and whose signup failed."""
     key, xid = key_of(customer), click_of(customer)
-    if xid is None or (customer and _is_recorded(key)):
+    if xid is None or (customer and is_recorded(key)):
         return
     log.warning(
         "Nothing is recorded of customer %s, xid %s: %s. If they did sign up, record it with: %s. "
@@ -43,7 +43,7 @@ def say_not_recorded(customer: Customer, reason: str) -> None:
     )
 
 
-def _is_recorded(key: str) -> bool:
+def is_recorded(key: str) -> bool:
     """Say whether the customer has an entry all the same, by ``track_conversion()`` for example."""
     try:
         return bool(get_state().ledger.get(key))

@@ -20,6 +20,7 @@ from typing import overload
 from flask import Flask
 from flask import has_request_context
 
+from ._losses import is_recorded
 from ._losses import key_text
 from ._runs import AskCustomer
 from ._runs import AskSuccess
@@ -205,6 +206,8 @@ _LATE = (
 
 def _complain(customer_key: object, xid: str | None, what: str) -> None:
     key = key_text(customer_key)
+    if xid is not None and is_recorded(key):
+        return
     log.error(
         "A conversion was NOT recorded: customer %s, xid %s: %s.",
         masked(key),

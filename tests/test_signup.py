@@ -493,6 +493,22 @@ def test_a_key_without_words_raises_nowhere(
     assert f"NOT recorded: {said}customer_key: expected a str" in lines[-1]
 
 
+def test_set_customer_outside_of_whom_is_recorded_is_not_said(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A customer who has an entry is not lost, wherever they are named once more."""
+
+    def signup() -> str:
+        track_conversion("acme")
+        set_customer("acme")
+        return "ok"
+
+    route(app, signup)
+    assert client.post("/signup").text == "ok"
+    assert keys(app) == ["acme"]
+    assert "NOT recorded" not in caplog.text
+
+
 class Person:
     """A model whose own text is of somebody."""
 
