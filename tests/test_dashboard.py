@@ -253,6 +253,14 @@ def test_an_entry_is_shown_with_its_trail(operator: Operator) -> None:
         assert told in page
 
 
+def test_what_an_app_adds_to_an_entry_is_shown(operator: Operator) -> None:
+    """Meta is on the entry's page with all else that is reported, and is text, too."""
+    entry = operator.record("acme", meta={"plan": "<b>team", "seats": 0})
+    page = operator.get(f"/entry/{entry.id}")
+    for told in ("Meta: plan", "&lt;b&gt;team", "Meta: seats", "<dd>0</dd>"):
+        assert told in page
+
+
 def test_an_entry_that_is_not_there_is_a_404(operator: Operator) -> None:
     """In the page's own frame."""
     response = operator.client.get("/ps/entry/7")
