@@ -63,7 +63,9 @@ def switch_faults() -> WerkzeugResponse:
     if target not in get_state().faults.on:
         abort(400, f"on: expected conversion or api, got {target!r}")
     try:
-        get_state().faults.put(target, [read_preset(request.form)])
+        fault = read_preset(request.form)
+        # Only look-ups have a lag; whoever picks that from the list says enough.
+        get_state().faults.put("api" if fault.lag else target, [fault])
     except ValueError as error:
         abort(400, str(error))
     return _back()
