@@ -18,6 +18,7 @@ from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.cli.setting_up import _say_where
 from flask_partnerstack.sandbox import SandboxProcess
 from flask_partnerstack.wire import Response
 from tests.kit import ScriptedTransport
@@ -515,3 +516,16 @@ def test_move_refuses_its_own_ledger(make_app: MakeApp) -> None:
     assert result.exit_code == 1
     assert "Error: --from: it leads to the ledger that the app has now." in result.output
     assert "paused" not in run(app, "status").output
+
+
+def test_the_sandbox_says_what_its_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first lines have every variable that points an app at it, the key pair's, too."""
+    _say_where("http://127.0.0.1:8787")
+    said = capsys.readouterr().out
+    for variable in (
+        "PARTNERSTACK_TOKEN=sandbox-token",
+        "PARTNERSTACK_PUBLIC_KEY=pk_sandbox",
+        "PARTNERSTACK_SECRET_KEY=sk_sandbox",
+        "PARTNERSTACK_SCRIPT_URL=http://127.0.0.1:8787/pr/js",
+    ):
+        assert variable in said

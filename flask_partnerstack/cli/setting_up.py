@@ -48,3 +48,7 @@ def _say_where(url: str) -> None:
     click.echo("Point your app at it:   PARTNERSTACK_TOKEN=sandbox-token")
     click.echo(f"                        PARTNERSTACK_CONVERSION_URL={url}/conversion/xid")
     click.echo(f"                        PARTNERSTACK_API_URL={url}")
+    settings = SandboxSettings()
+    click.echo(f"To have it looked up:   PARTNERSTACK_PUBLIC_KEY={settings.public_key}")
+    click.echo(f"                        PARTNERSTACK_SECRET_KEY={settings.secret_key}")
+    click.echo(f"PartnerStackJS:         PARTNERSTACK_SCRIPT_URL={url}/pr/js")
