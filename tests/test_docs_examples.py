@@ -68,3 +68,16 @@ def test_an_example_that_is_nowhere_is_found() -> None:
     assert stands_in("from flask import g\n\ndef view():\n    if ...:", file)
     assert not stands_in("def view():\n    return 'yes'", file)
     assert not stands_in("from flask import request\n\nif g.there:", file)
+
+
+@pytest.mark.parametrize("name", ["minimal", "saas", "postgres_celery", "recipes"])
+def test_an_example_says_how_it_is_started(name: str) -> None:
+    """Its folder has a page with the commands that its code names, and no link there is dead."""
+    folder = ROOT / "examples" / name
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    said = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    commands = re.findall(r"^    (.+)$", page, re.MULTILINE)
+    assert commands
+    assert all(command in said or "pytest" in command for command in commands)
+    for link in re.findall(r"\]\((?!http)([^)#]+)", page):
+        assert (folder / link).exists()
