@@ -345,6 +345,26 @@ def test_afterwards_the_app_is_what_it_was(app: Flask) -> None:
     before.ledger.close()
 
 
+@pytest.mark.parametrize("misplaced", [{"follow_redirects": True}, {"headers": {}}, {"sid100": ""}])
+def test_what_no_partner_appends_is_refused(
+    partnerstack_client: ReferredClient, misplaced: dict[str, Any]
+) -> None:
+    """An argument of the client's get is no parameter of a link, where it would be lost."""
+    with pytest.raises(TypeError, match=r"request=\{"):
+        partnerstack_client.arrive("ann", **misplaced)
+
+
+def test_the_landing_page_is_asked_for_as_the_test_says(
+    partnerstack_client: ReferredClient,
+) -> None:
+    """Headers and host of the landing are the test's to choose."""
+    request = {"headers": {"User-Agent": "the test's"}, "base_url": "https://shop.acme.com"}
+    landing = partnerstack_client.arrive("ann", request=request, utm_campaign="spring").request
+
+    assert landing.headers["User-Agent"] == "the test's"
+    assert landing.url.startswith("https://shop.acme.com/?")
+
+
 def test_any_client_can_arrive(app: Flask) -> None:
     """Who has a test client of their own brings that by a link; a path it is to be."""
     with rehearse(app) as rehearsal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 from urllib.parse import urlencode
@@ -32,7 +34,13 @@ class ReferredClient(FlaskClient):
     partnerstack: LeadsHere
 
     def arrive(
-        self, partner: str = "ann", landing: str = "/", *, version: int = 2, **parameters: str
+        self,
+        partner: str = "ann",
+        landing: str = "/",
+        *,
+        version: int = 2,
+        request: Mapping[str, Any] | None = None,
+        **parameters: str,
     ) -> TestResponse:
         """Come by a partner's link, as a new click; return the landing page's response.
 
@@ -42,9 +50,21 @@ class ReferredClient(FlaskClient):
         :param partner: the partner key.
         :param landing: the path that the link leads to.
         :param version: 2, or 1 for links of the old kind.
-        :param parameters: what the partner appended to the link: ``sid="newsletter"``.
+        :param request: how the landing page is asked for, as the client's ``get`` takes it:
+            ``{"headers": {"Accept-Language": "de"}, "base_url": "https://shop.acme.com"}``.
+        :param parameters: what the partner appended to the link: ``sid="newsletter"``, or a
+            ``utm_…``.
+        :raises TypeError: for any other; it would be lost in the link.
         """
-        return arrive(self, self.partnerstack, partner, landing, version=version, **parameters)
+        return arrive(
+            self,
+            self.partnerstack,
+            partner,
+            landing,
+            version=version,
+            request=request,
+            **parameters,
+        )
 
 
 def arrive(
@@ -54,12 +74,27 @@ def arrive(
     landing: str = "/",
     *,
     version: int = 2,
+    request: Mapping[str, Any] | None = None,
     **parameters: str,
 ) -> TestResponse:
     """Let any test client of yours come by a partner's link. See :meth:`ReferredClient.arrive`."""
+    _check(parameters)
     link = partnerstack.link(partner, f"http://localhost{_path(landing)}", version, **parameters)
     target = urlsplit(_read_by(client.application, partnerstack.follow(link)))
-    return client.get(f"{target.path}?{target.query}")
+    return client.get(f"{target.path}?{target.query}", **(request or {}))
+
+
+#: What partners append to a link: sub IDs, and what campaigns are told apart by.
+_APPENDED = re.compile(r"sid\d{0,2}|utm_\w+", re.ASCII)
+
+
+def _check(parameters: Mapping[str, str]) -> None:
+    for name in parameters:
+        if not _APPENDED.fullmatch(name):
+            raise TypeError(
+                f"{name}: expected a sub ID, sid to sid99, or a utm_… that the partner appended to "
+                'the link. How the page is asked for is said by request={"headers": {…}}.'
+            )
 
 
 _THEIR_PARAMS = (("ps_xid", "gsxid"), ("ps_partner_key", "gspk"))
