@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import gettempdir
 from typing import TypeVar
 
 import pytest
@@ -76,9 +78,11 @@ def instances() -> Iterator[Path]:
     SQLite asks for each commit to be on the disk, as it does for a user, and nobody here claims
     how long that takes: it was half of the time of tests that commit much.
     """
-    in_memory = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
-    with TemporaryDirectory(prefix="partnerstack-", dir=in_memory) as folder:
-        yield Path(folder)
+    in_memory = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else gettempdir()
+    folder = Path(in_memory, f"partnerstack-{uuid.uuid4().hex}")  # which is like no key of a pair
+    folder.mkdir(mode=0o700)
+    yield folder
+    rmtree(folder)
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Final
 from urllib.parse import unquote
 
-import pytest
+if TYPE_CHECKING:  # it is a good part of the start of each process that tests start
+    import pytest
 
 #: E-mail addresses; masked ones, j***@acme.com, are allowed. Of all loggers.
 _EMAIL = re.compile(r"[\w.+%-]*[\w+%-]@[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")

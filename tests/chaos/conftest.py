@@ -56,6 +56,12 @@ Visit = Callable[[Site, str], Visitor]
 
 
 @pytest.fixture
+def instances(tmp_path: Path) -> Path:
+    """A folder on the disk, which is what fails in some of these tests."""
+    return tmp_path
+
+
+@pytest.fixture
 def keys(sandbox: SandboxProcess) -> dict[str, str]:
     """The configuration that switches look-ups on."""
     return {

@@ -19,7 +19,6 @@ from flask import g
 from flask import redirect
 from flask import request
 from flask.typing import ResponseReturnValue
-from flask_sqlalchemy import SQLAlchemy
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.serving import make_server
 
@@ -71,6 +70,8 @@ def create_app() -> Flask:
 def _db_of(app: Flask) -> Any:
     if "SITE_DB" not in os.environ:
         return None
+    from flask_sqlalchemy import SQLAlchemy  # few sites have one, and many are started
+
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["SITE_DB"]
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 32}
     return SQLAlchemy(app)
