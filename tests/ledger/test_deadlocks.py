@@ -50,8 +50,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def engine(servers: Servers, kind: str) -> Iterator[Engine]:
-    """The other one's."""
-    engine = create_engine(servers.empty(kind))
+    """The other one's, in a database of its own: other tests count the deadlocks of theirs."""
+    engine = create_engine(servers.empty(kind, "_deadlocks"))
     yield engine
     engine.dispose()
 
