@@ -44,9 +44,9 @@ class Opened:
     """
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.descriptor: int = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self.descriptor)
-        self.identity = found.st_dev, found.st_ino
+        self.identity: tuple[int, int] = found.st_dev, found.st_ino
         # Not at exit: another thread may be writing until the very end.
         weakref.finalize(self, os.close, self.descriptor).atexit = False
 
