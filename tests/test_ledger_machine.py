@@ -97,10 +97,14 @@ class LedgerMachine(RuleBasedStateMachine):
     # --- the app --------------------------------------------------------------------------------
 
     def record(self, key: str) -> None:
-        """A signup: the first of its customer is new, any other returns the first."""
+        """A signup: the first of its customer is new, any other returns the first.
+
+        But for one that was skipped, or given up and forgotten.
+        """
         said = Conversion.of(customer_key=key, xid="h8pb9E7TZK6YMO", email="jo@acme.com")
         recorded = self.ledger.record(said)
-        anew = self.statuses.get(key) is Status.SKIPPED
+        status = self.statuses.get(key)
+        anew = status is Status.SKIPPED or (status is Status.DEAD and key in self.erased)
         assert recorded.new is (anew or key not in self.statuses)
         self.statuses.setdefault(key, Status.PENDING)
         if anew:
