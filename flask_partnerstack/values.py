@@ -134,13 +134,12 @@ def _header_safe(key: str, value: str | None) -> str | None:
 
 def switch(key: str, value: Any) -> bool:
     """Take ``True`` or ``False``, or a word for it, 1 and 0 among them."""
+    if isinstance(value, str) and value.strip().lower() in _SWITCHES:
+        return _SWITCHES[value.strip().lower()]
     # In the environment, which Flask reads as JSON, 1 is a number.
-    word = str(value).strip().lower() if isinstance(value, (str, int)) else ""
-    if word in _SWITCHES:
-        return _SWITCHES[word]
-    if not isinstance(value, bool):
+    if not isinstance(value, int) or value not in (0, 1):
         raise ConfigurationError(key, f"expected True or False, got {_named(value)}.")
-    return value
+    return bool(value)
 
 
 _SWITCHES = {

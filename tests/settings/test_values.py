@@ -201,7 +201,9 @@ def test_scheme_that_sqlalchemy_does_not_know() -> None:
 
 
 @pytest.mark.parametrize("key", SWITCHES)
-@pytest.mark.parametrize("value", [2, -1, 1.0, 0.0, "maybe", "", [], b"true"])
+@pytest.mark.parametrize(
+    "value", [2, -1, pytest.param(10**5000, id="endless"), 1.0, 0.0, "maybe", "", [], b"true"]
+)
 def test_bad_switch(key: str, value: object) -> None:
     """A switch is True or False, or 1 or 0, which the environment has; not any other number."""
     assert refused(key, value).startswith("expected True or False, got ")
