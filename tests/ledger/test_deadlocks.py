@@ -88,8 +88,8 @@ def test_a_signup_that_is_ended_by_a_deadlock_is_recorded(
         write_beside(other, conversion("twice"), conversion)
         recorded = threads.submit(ledger.record, conversion("twice"))
         while not somebody_waits(engine, kind) and not recorded.done():
-            # The server tells nobody who waits for whom; InnoDB looks anew after 100 ms unasked.
-            time.sleep(0.15)
+            # InnoDB looks anew only after 100 ms in which nobody asked it.
+            time.sleep(0.15)  # a server tells nobody who waits for whom
         other.exec_driver_sql(ASKS[kind])
         other.rollback()
         assert recorded.result(30).new

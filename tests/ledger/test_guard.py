@@ -142,6 +142,13 @@ def test_a_ledger_deleted_while_it_is_written_is_written_back_at_once(
     assert keys(path) == ["before", "meanwhile"]
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes a file back is out of patience with the others at once."""
+    monkeypatch.setattr(forks.gate, "close", lambda: None)
+    monkeypatch.setattr(forks.gate, "open", lambda: None)
+
+
 def record_while_it_is_written_back(ledger: Ledger, conversion: Conversion, path: Path) -> None:
     with ledger.storage.write() as conn:
         insert(conn, new_row(conversion, utcnow(), None))
@@ -150,11 +157,9 @@ def record_while_it_is_written_back(ledger: Ledger, conversion: Conversion, path
 
 
 def test_whoever_takes_too_long_is_told_that_it_was_in_vain(
-    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+    impatient: None, ledger: Ledger, conversion: Make, path: Path
 ) -> None:
     """The file is written back without it after a while, and it is not told that it is in there."""
-    monkeypatch.setattr(forks.gate, "close", lambda: None)  # out of patience at once
-    monkeypatch.setattr(forks.gate, "open", lambda: None)
     ledger.record(conversion("before"))
     with ledger.storage.read(), ledger.storage.read():
         pass
@@ -166,11 +171,9 @@ def test_whoever_takes_too_long_is_told_that_it_was_in_vain(
 
 
 def test_a_ledger_whose_only_connection_is_in_use_is_not_given_up(
-    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+    impatient: None, ledger: Ledger, conversion: Make, path: Path
 ) -> None:
     """What is in use longer than anybody waits may be had later: until then others are refused."""
-    monkeypatch.setattr(forks.gate, "close", lambda: None)
-    monkeypatch.setattr(forks.gate, "open", lambda: None)
     ledger.record(conversion("before"))
     with ledger.storage.read():
         path.unlink()
