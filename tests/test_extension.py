@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
 import sys
 import threading
 import weakref
@@ -376,3 +377,29 @@ def test_conversions_flow_when_the_token_is_there(
     entry = state.ledger.get("acme")
     assert (entry.status, entry.reason) == (Status.DELIVERED, None)
     state.ledger.close()
+
+
+SIGNING_UP = """
+import logging, sys
+from flask import Flask
+from flask_partnerstack import PartnerStack, track_conversion
+app = Flask("app", instance_path=sys.argv[1])
+app.config.update(PARTNERSTACK_TOKEN="t", PARTNERSTACK_ENGINE="none")
+PartnerStack(app)
+with app.test_request_context("/signup"):
+    assert track_conversion("acme", xid="h8pb9E7TZK6YMO") is not None
+print([name for name in sys.argv[2:] if name in sys.modules])
+"""
+
+
+def test_a_signup_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    """Another database's dialect, the ORM and the queues are loaded by whoever has chosen them."""
+    others = [f"sqlalchemy.dialects.{name}" for name in ("postgresql", "mysql")]
+    heavy = [*others, "sqlalchemy.orm", "celery", "rq", "redis", "prometheus_client"]
+    ran = subprocess.run(
+        [sys.executable, "-c", SIGNING_UP, str(tmp_path), *heavy],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "[]\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -101,9 +102,12 @@ def measure(*, quick: bool) -> Table:
 
 
 def start(set_up: str) -> Started:
-    """Run what sets an app up in a new process."""
+    """Run what sets an app up in a new process, with compiled modules, as pip leaves them."""
     code = _MEASURED.format(app=_APP, set_up=set_up)
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    compiling = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=compiling
+    )
     return Started(*json.loads(ran.stdout))
 
 

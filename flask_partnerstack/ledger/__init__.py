@@ -16,6 +16,7 @@ from .entry import Entry as Entry
 from .entry import Status as Status
 from .entry import Verdict as Verdict
 from .entry import comes_again as comes_again
+from .making import add_tables as add_tables
 from .merging import Moved as Moved
 from .moving import Move as Move
 from .pause import Cause as Cause
@@ -35,4 +36,3 @@ from .reports import Stretch as Stretch
 from .source import open_source as open_source
 from .storage import Storage as Storage
 from .store import Ledger as Ledger
-from .tables import add_tables as add_tables

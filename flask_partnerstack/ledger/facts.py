@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -12,18 +11,11 @@ from sqlalchemy import Select
 from sqlalchemy import Table
 from sqlalchemy import bindparam
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql
 
 from .tables import facts
 
 _HOLD = "hold"
 _INSERT = facts.insert()
-_INSERT_OR_NOT: Mapping[str, Insert] = {
-    "sqlite": _INSERT.prefix_with("OR IGNORE"),
-    "postgresql": postgresql.insert(facts).on_conflict_do_nothing(),
-    "mysql": _INSERT.prefix_with("IGNORE"),
-    "mariadb": _INSERT.prefix_with("IGNORE"),
-}
 
 
 def read_fact(conn: Connection, name: str, table: Table = facts) -> str | None:
@@ -47,7 +39,16 @@ def write_fact(conn: Connection, name: str, value: str) -> None:
 def make_hold(conn: Connection) -> None:
     """Make the one fact that is always there, whoever made the tables, or makes it just now."""
     if read_fact(conn, _HOLD) is None:
-        conn.execute(_INSERT_OR_NOT[conn.dialect.name], {"name": _HOLD, "value": ""})
+        conn.execute(_insertion_or_not(conn.dialect.name), {"name": _HOLD, "value": ""})
+
+
+def _insertion_or_not(dialect: str) -> Insert:
+    if dialect == "postgresql":
+        # Loaded by whoever has PostgreSQL: see .making.
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(facts).on_conflict_do_nothing()
+    return _INSERT.prefix_with("OR IGNORE" if dialect == "sqlite" else "IGNORE")
 
 
 def hold_facts(conn: Connection) -> None:

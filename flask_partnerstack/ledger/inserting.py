@@ -17,7 +17,6 @@ from sqlalchemy import Update
 from sqlalchemy import case
 from sqlalchemy import literal
 from sqlalchemy import type_coerce
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from .home import named
@@ -109,6 +108,9 @@ def _insertion(home: str | None, decided: tuple[str, ...], *, says: bool) -> Ins
 
 @cache
 def _insertion_or_not(home: str | None, decided: tuple[str, ...]) -> Insert:
+    # Loaded by whoever has PostgreSQL: see .making.
+    from sqlalchemy.dialects import postgresql
+
     table = named(entries, home)
     statement = postgresql.insert(table).on_conflict_do_nothing(
         index_elements=[table.c.customer_digest]

@@ -18,6 +18,7 @@ from .facts import read_fact
 from .facts import write_fact
 from .home import as_named
 from .home import named
+from .making import make_tables
 from .tables import SCHEMA_VERSION
 from .tables import facts
 from .tables import metadata
@@ -96,7 +97,7 @@ def migrate(
         if found > target:
             raise SchemaTooNew(found)
         if found == 0:
-            metadata.create_all(conn)
+            make_tables(conn)
         else:
             for version in range(found + 1, target + 1):
                 steps[version](conn)

@@ -14,7 +14,6 @@ from sqlalchemy import Column
 from sqlalchemy import ColumnElement
 from sqlalchemy import Dialect
 from sqlalchemy import ForeignKey
-from sqlalchemy import Index
 from sqlalchemy import Integer
 from sqlalchemy import MetaData
 from sqlalchemy import String
@@ -112,8 +111,6 @@ def _by_its_bytes(element: Exactly, compiler: SQLCompiler, **options: Any) -> st
 
 
 metadata: Final = MetaData()
-#: Names have all letters, also in a MySQL or MariaDB database that was made for western ones.
-_ALL_LETTERS: Final[dict[str, Any]] = {"mysql_charset": "utf8mb4", "mariadb_charset": "utf8mb4"}
 
 entries: Final = Table(
     "partnerstack_entry",
@@ -142,7 +139,6 @@ entries: Final = Table(
     Column("payload", Text, nullable=False),
     # What a person finds it by, in lower case: key, e-mail, name, click, partner.
     Column("search", Text, nullable=False),
-    **_ALL_LETTERS,
 )
 
 #: Selects entries whose customer was erased: no key can be empty otherwise.
@@ -174,29 +170,6 @@ def of_status(status: Status) -> ColumnElement[bool]:
     return and_(settled, entries.c.status == status.value)
 
 
-def _index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
-    """Index some of the entries; on MySQL and MariaDB, which cannot, all of them."""
-    Index(f"partnerstack_entry_{name}", *columns, sqlite_where=where, postgresql_where=where)
-
-
-# A signup pays for this one and for its customer's digest. It holds what is open, which is little:
-# a million settled entries cost nothing.
-_index("due", entries.c.due_at, entries.c.status, where=entries.c.due_at.is_not(None) | pending)
-# What people ask is indexed when an entry is settled. How many are in each state, and the newest
-# of one state:
-_index("status", entries.c.status, entries.c.id, where=settled)
-# When they came, by whom, and what became of them, without reading the rows:
-_index(
-    "recorded",
-    entries.c.recorded_at,
-    entries.c.partner_key,
-    entries.c.status,
-    where=settled,
-)
-
-# What is old enough to be pruned, without those that were:
-_index("unpruned", entries.c.settled_at, where=unpruned)
-
 attempts: Final = Table(
     "partnerstack_attempt",
     metadata,
@@ -207,7 +180,6 @@ attempts: Final = Table(
     Column("status", Integer),
     Column("reason", String(1000), nullable=False),
     Column("answer", String(1000), nullable=False),
-    **_ALL_LETTERS,
 )
 
 #: Facts about the ledger itself, by name: its schema version for one.
@@ -216,19 +188,4 @@ facts: Final = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
-    **_ALL_LETTERS,
 )
-
-
-def add_tables(other: MetaData) -> None:
-    """Add the ledger's tables to an app's metadata, so that its own tools make and migrate them.
-
-    Their columns have plain types there: a migration that is generated from them needs no import
-    of ours. Added once, however often this is called.
-    """
-    prefix = "" if other.schema is None else f"{other.schema}."
-    for table in metadata.sorted_tables:
-        if prefix + table.name not in other.tables:
-            for column in table.to_metadata(other).columns:
-                if isinstance(column.type, Moment):
-                    column.type = BigInteger()
