@@ -82,9 +82,11 @@ class Conversion:
 
     def dumps(self) -> str:
         """Return the ledger's form: versioned JSON, without the fields that are absent."""
-        # A frozen dataclass keeps its fields there, in their order: no look-up for each.
-        content = {name: value for name, value in vars(self).items() if value}
-        return _ENCODER.encode({"v": 1, **content})
+        # A frozen dataclass keeps its fields there, in their order: no look-up for each. And one
+        # text after the other is encoded in little more than half the time of a dict of them.
+        encode = _ENCODER.encode
+        said = [f'"{name}":{encode(value)}' for name, value in vars(self).items() if value]
+        return f'{{"v":1,{",".join(said)}}}'
 
     @classmethod
     def loads(cls, text: str) -> Conversion:

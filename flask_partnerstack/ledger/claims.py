@@ -32,6 +32,7 @@ from .entry import Entry
 from .entry import Status
 from .entry import Verdict
 from .entry import check_transition
+from .prepared import Prepared
 from .silence import is_silent
 from .silence import silent_until
 from .tables import Moment
@@ -46,10 +47,9 @@ TAKING, TAKEN = "moving:", "moved:"
 went_away: Final[ColumnElement[bool]] = terms.went_away(entries)
 
 
-def entry_of(row: Row[Any]) -> Entry:
-    """Return the entry in a row of the table."""
-    of = row._mapping
-    values = {name: of[name] for name in Entry.__dataclass_fields__}
+def entry_of(row: Any) -> Entry:
+    """Return the entry in a row of the table, or in one that a :class:`Prepared` has read."""
+    values = {name: getattr(row, name) for name in Entry.__dataclass_fields__}
     return made(Entry, {**values, "status": Status(values["status"])})
 
 
@@ -111,11 +111,12 @@ _ENDED = _MINE.values(terms.left(entries, _NOW))
 _LEFT = _ENDED.where(_OURS)
 _LEFT_DELIVERED = _ENDED.where(_OURS | _IS_PENDING)
 _RETURNING = {
-    left: left.returning(*terms.entry_columns(entries)) for left in (_LEFT, _LEFT_DELIVERED)
+    left: Prepared(left.returning(*terms.entry_columns(entries)))
+    for left in (_LEFT, _LEFT_DELIVERED)
 }
-_TRIED = (  # nobody asks for its id
+_TRIED = Prepared(
     attempts.insert()
-    .inline()
+    .inline()  # nobody asks for its id
     .values(entry_id=bindparam("whose"), **terms.tried(_NOW, terms.ANSWER))
 )
 _ONE = select(*terms.entry_columns(entries)).where(_IS_IT)
@@ -233,7 +234,7 @@ def _take(
     return [claim_of(row, token) for row in rows]
 
 
-def claim_of(row: Row[Any], token: str) -> Claim:
+def claim_of(row: Any, token: str) -> Claim:
     """Return the claim on the entry in a row, as the row was before it."""
     return Claim(
         entry=entry_of(row),
@@ -294,8 +295,8 @@ def find_left(conn: Connection, claim: Claim, verdict: Verdict) -> Entry | None:
 def _changed(conn: Connection, change: Update, values: dict[str, Any]) -> Entry | None:
     """Change one entry and return it; ``None`` when no row was it."""
     if conn.dialect.update_returning:  # MySQL and MariaDB cannot
-        row = conn.execute(_RETURNING[change], values).one_or_none()
-        return None if row is None else entry_of(row)
+        rows = _RETURNING[change].run(conn, values)
+        return entry_of(rows[0]) if rows else None
     changed = conn.execute(change, values).rowcount
     return fetch(conn, values["entry_id"]) if changed else None
 
@@ -326,7 +327,7 @@ def is_ahead(conn: Connection, now: datetime, skew: timedelta) -> bool:
 
 def write_attempt(conn: Connection, entry_id: int, attempt: Attempt, now: datetime) -> None:
     """Add one line to an entry's trail."""
-    conn.execute(_TRIED, {"whose": entry_id, "now": now, **terms.trying(attempt)})
+    _TRIED.run(conn, {"whose": entry_id, "now": now, **terms.trying(attempt)})
 
 
 def fetch(conn: Connection, entry_id: int, table: Table = entries) -> Entry:

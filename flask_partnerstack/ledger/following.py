@@ -15,12 +15,13 @@ from .claims import claim_of
 from .claims import is_to_be_sent
 from .entry import Claim
 from .pause import is_paused
+from .prepared import Prepared
 from .tables import entries
 from .terms import lasting
 
-_OLDEST = DUE.where(~is_paused)
+_OLDEST = Prepared(DUE.where(~is_paused))
 _CLAIMED = COUNTED.values(lease=bindparam("held"))
-_CLAIMED_IT = _CLAIMED.where(entries.c.id == bindparam("entry_id"))
+_CLAIMED_IT = Prepared(_CLAIMED.where(entries.c.id == bindparam("entry_id")))
 
 
 def claim_following(conn: Connection, now: datetime, lease: timedelta) -> Claim | None:
@@ -29,10 +30,11 @@ def claim_following(conn: Connection, now: datetime, lease: timedelta) -> Claim 
     ``None`` when nothing is due, when delivery is paused, and when what is due has to be looked
     up or looked at.
     """
-    row = conn.execute(_OLDEST, {"now": now, "most": 1}).one_or_none()
-    if row is None or not is_to_be_sent(row):
+    rows = _OLDEST.run(conn, {"now": now, "most": 1})
+    if not rows or not is_to_be_sent(rows[0]):
         return None
+    (row,) = rows
     held = secrets.token_hex(16)
     counted = {"entry_id": row.id, "now": now, "held": held, **lasting(lease)}
-    conn.execute(_CLAIMED_IT, counted)
+    _CLAIMED_IT.run(conn, counted)
     return claim_of(row, held)

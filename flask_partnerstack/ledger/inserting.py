@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -17,9 +16,10 @@ from sqlalchemy import Update
 from sqlalchemy import case
 from sqlalchemy import literal
 from sqlalchemy import type_coerce
-from sqlalchemy.exc import DBAPIError
 
 from .home import named
+from .prepared import driver_of
+from .prepared import give
 from .tables import CurrentMoment
 from .tables import Moment
 from .tables import entries
@@ -123,17 +123,15 @@ def _by_its_clock(statement: Change, decided: tuple[str, ...]) -> Change:
 
 
 # --- SQLite -------------------------------------------------------------------------------------
-# A signup waits for this. SQLAlchemy's own part of an insert takes longer than the insert itself,
-# so the driver is given a ready-made one.
-
-_MOMENTS = tuple(str(c.name) for c in entries.columns if isinstance(c.type, Moment))
+# A signup waits for this. An insert that every row fits would bind one ``None`` after the other.
 
 
 def _insert_sqlite(conn: Connection, values: Mapping[str, Any], home: str | None) -> int:
-    driver = conn.connection.driver_connection
-    if home is None and isinstance(driver, sqlite3.Connection):
-        return _insert_ready_made(conn, driver, _sqlite_row(values))
-    return _id_of(conn.execute(named(entries, home).insert(), values))  # aiosqlite's, for one
+    driver = None if home else driver_of(conn)
+    if driver is None:
+        return _id_of(conn.execute(named(entries, home).insert(), values))
+    row = _sqlite_row(values)
+    return give(conn, driver, _insertion_of(tuple(row)), row.values()).inserted_id
 
 
 def _id_of(done: CursorResult[Any]) -> int:
@@ -155,17 +153,10 @@ def _sqlite_row(values: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+_MOMENTS = tuple(str(c.name) for c in entries.columns if isinstance(c.type, Moment))
+
+
 @cache
-def _ready_made(columns: tuple[str, ...]) -> str:
+def _insertion_of(columns: tuple[str, ...]) -> str:
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))
     return f"INSERT INTO {entries.name} ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
-
-
-def _insert_ready_made(conn: Connection, driver: sqlite3.Connection, row: dict[str, Any]) -> int:
-    if not conn.in_transaction():
-        conn.begin()  # as SQLAlchemy does before the first statement that it is given
-    statement = _ready_made(tuple(row))
-    try:
-        return int(driver.execute(statement, tuple(row.values())).lastrowid or 0)
-    except sqlite3.Error as e:
-        raise DBAPIError.instance(statement, None, e, sqlite3.Error, dialect=conn.dialect) from e

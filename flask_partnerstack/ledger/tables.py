@@ -42,6 +42,11 @@ def moment_to_number(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def number_to_moment(number: int) -> datetime:
+    """Return the moment that the database keeps as this number."""
+    return _EPOCH + number * _MICROSECOND
+
+
 def span_to_number(span: timedelta) -> int:
     """Return how far two moments are apart, as the database keeps them."""
     return span // _MICROSECOND
@@ -62,7 +67,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, _dialect: Dialect) -> datetime | None:
         """Return what we work with."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else number_to_moment(value)
 
 
 # SQLite counts rows by itself only in an INTEGER column.
