@@ -115,7 +115,7 @@ _OPTIONS = (
         type=utf_8,
         metavar="TEXT",
         default="",
-        help="Only where customer key, e-mail address or name contains this.",
+        help="Only where customer key, e-mail address, name, click or partner contains this.",
     ),
     click.option(
         "--since",

@@ -53,6 +53,8 @@ def keys(app: Flask, *arguments: str) -> list[str]:
         (["--partner", "ann"], ["one"]),
         (["--customer", "TWO"], ["two"]),
         (["--customer", "one@acme"], ["one"]),
+        (["--customer", XID], ["three", "two", "one"]),
+        (["--customer", "bob"], ["two"]),
         (["--since", "2026-03-02"], ["three", "two"]),
         (["--until", "2026-03-02T12:00"], ["one"]),
         (["--since", "2026-03-02T12:00Z", "--until", "2026-03-03T12:00:00+00:00"], ["two"]),
