@@ -342,6 +342,24 @@ def test_requeueing_shows_that_it_was_done(operator: Operator) -> None:
     assert operator.ledger.get("acme").status is Status.PENDING
 
 
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ({}, "waits until half an hour after it was sent."),
+        ({"PUBLIC_KEY": "pk_1", "SECRET_KEY": "sk_1"}, "is looked up first."),
+    ],
+)
+def test_the_button_says_what_becomes_of_what_may_have_been_taken(
+    make_app: Callable[..., Flask], pair: dict[str, str], told: str
+) -> None:
+    """With a key pair it is looked up; without, it is not sent so soon as the rest."""
+    app = make_app(**pair)
+    app.register_blueprint(PartnerStack().dashboard(permission=lambda: True), url_prefix="/ps")
+    operator = Operator(app)
+    page = operator.get(f"/entry/{operator.bury('acme').id}")
+    assert f"Send it again, now. What may have been taken {told}" in page
+
+
 def test_a_delivered_entry_cannot_be_requeued(operator: Operator) -> None:
     """There is no button for it, and the order is refused with the reason."""
     entry = operator.record("acme")
