@@ -99,6 +99,20 @@ def test_how_much_of_an_answer_is_kept_is_told() -> None:
     assert int(told[1].replace(",", "")) == len(kept)
 
 
+def test_lines_of_the_log_are_quoted_as_they_are() -> None:
+    """What docs/ledger.md has of a line stands in one, so that it is found by who copies it."""
+    page = (ROOT / "docs/ledger.md").read_text(encoding="utf-8")
+    quoted = re.findall("“(.+?)”", page.partition("| in the log |")[2].partition("\n\n")[0])
+    said = [
+        node.value
+        for path in (ROOT / "flask_partnerstack").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert len(quoted) > 10
+    assert [words for words in quoted if not any(words in line for line in said)] == []
+
+
 def test_px_xid_is_no_name_of_the_click() -> None:
     """The page's px_xid is a slip of the pen, and read nowhere."""
     settings = Settings()
