@@ -48,8 +48,9 @@ def set_aside(guard: Guard) -> None:
 
 
 _LOST = (
-    "The ledger %s was taken away, and nobody here had it open. Restore it from a backup; a new "
-    "one is begun where there is none."
+    "The ledger %s was taken away, and nobody here had it open. Restore it from a backup, at first "
+    "without PARTNERSTACK_TOKEN: it has forgotten what was delivered since, and would send it "
+    "again. A new one is begun where there is none."
 )
 _RESTORED = "The ledger %s was taken away. It is written back, whole."
 _REPLACED = (
@@ -58,6 +59,6 @@ _REPLACED = (
 )
 _SET_ASIDE = (
     "What lies in the place of the ledger %s is no database. It is set aside as %s. If it was the "
-    "ledger, what it held and was not delivered yet is to be had from a backup, or perhaps by "
-    "sqlite3 %s .recover"
+    "ledger, what it held and was not delivered yet is to be had from a backup, which would send "
+    "again what was delivered since, or perhaps by sqlite3 %s .recover"
 )

@@ -88,7 +88,8 @@ def test_a_ledger_deleted_while_nobody_had_it_open_is_begun_anew(
     ledger.record(conversion("after"))
     ledger.close()
     assert keys(path) == ["after"]
-    assert "Restore it from a backup" in caplog.text
+    assert "Restore it from a backup, at first without PARTNERSTACK_TOKEN" in caplog.text
+    assert "would send it again" in caplog.text
 
 
 @contextmanager
@@ -214,6 +215,7 @@ def test_garbage_in_its_place_is_set_aside(
     assert keys(path) == ["before", "after"]
     assert all(r.levelno == logging.ERROR for r in caplog.records)
     assert str(aside) in caplog.text
+    assert "a backup, which would send again what was delivered since" in caplog.text
 
 
 def test_a_ledger_overwritten_in_place_is_set_aside(
