@@ -15,6 +15,7 @@ from sqlalchemy import URL
 from sqlalchemy import Connection
 from sqlalchemy import Engine
 from sqlalchemy import Pool
+from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError
 
 from .. import forks
@@ -29,6 +30,7 @@ from .facts import make_hold
 from .guard import Condition
 from .guard import Guard
 from .guard import Opened
+from .guard import TakenAway
 from .home import home_of
 from .rescue import rescue
 from .rescue import set_aside
@@ -59,6 +61,8 @@ class Database:
         self._abandoned: list[Pool] = []
         self._held: weakref.WeakSet[Pool] = weakref.WeakSet()
         self._guard = _guard_for(url)
+        if self._guard is not None:
+            event.listen(self._engine, "do_connect", self._guard.connect)
         weakref.finalize(self, _dispose, self._engine)  # of an app that is dropped
         forks.watch(self)
 
@@ -245,12 +249,15 @@ class Database:
         """Have what was just committed in the file that is found from now on.
 
         :param watched: the one that it was committed to.
+        :raises TakenAway: it is not in there. Another file was put in the place of that one, by
+            another process that wrote it back perhaps, or another thread had no more patience.
         """
-        if self._guard is None or self._guard.is_there(watched):
+        if watched is None or self._guard is None or self._guard.is_there(watched):
             return
-        if self._guard.watched is not watched:  # another thread had no more patience with us
-            raise OSError("its file was taken away while this was written to it")
+        was_copied = watched.is_copied
         self._recover(self._guard)
+        if was_copied or not watched.is_restored:
+            raise TakenAway("its file was taken away while this was written to it")
 
     def _recover(self, guard: Guard) -> None:
         # Others commit first what they have begun, to the file that is written back.

@@ -16,6 +16,8 @@ from datetime import datetime
 from datetime import timezone
 from enum import Enum
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from .. import forks
 
@@ -24,6 +26,10 @@ _MAGIC = b"SQLite format 3\x00"
 #: What SQLite keeps beside the file. They belong to it and go where it goes.
 _COMPANIONS = ("-wal", "-shm")
 _NOWHERE = (0, 0)
+
+
+class TakenAway(OSError):
+    """Nothing of what was to be written is in the file that is found from now on."""
 
 
 class Condition(Enum):
@@ -41,7 +47,13 @@ class Opened:
     Closing any descriptor of a file drops all locks that the process has on it, SQLite's too. So
     there must not be a second one that is closed earlier.
     (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_)
+
+    :ivar is_copied: what it held was, or is just being, copied: without what comes later.
+    :ivar is_restored: that copy took its place.
     """
+
+    is_copied = False
+    is_restored = False
 
     def __init__(self, path: Path) -> None:
         self.descriptor: int = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -105,6 +117,30 @@ class Guard:
         """Say whether the file that is there now is the one that was watched then."""
         return watched is None or _identity(self.path) == watched.identity
 
+    def connect(self, dialect: Any, _record: object, _args: object, options: Any) -> Any:
+        """Open the watched file, and no other one that was put, or is made, in its place.
+
+        By whatever has another one open nothing of the watched file could be written back. For
+        SQLAlchemy's ``do_connect``: ``None`` while none is watched, which opens what there is.
+
+        :raises TakenAway: it is not there any more.
+        """
+        watched = self._watched
+        if watched is None:
+            return None
+        # SQLite makes a file that is not there unless it is told by a URI that it is not to.
+        file = f"file:{quote(str(self.path))}?mode=rw"
+        try:
+            connection = dialect.connect(file, uri=True, **options)
+        except dialect.loaded_dbapi.Error:
+            if self.is_there(watched):
+                raise
+        else:
+            if self.is_there(watched):
+                return connection
+            connection.close()
+        raise TakenAway("its file was taken away while it was opened")
+
     def is_foreign(self) -> bool:
         """Say whether what lies in the file's place is no SQLite file at all."""
         with contextlib.suppress(FileNotFoundError):
@@ -140,8 +176,10 @@ class Guard:
             self._remove_stale_companions()
             copy = Path(f"{self.path}.restored")
             copy.unlink(missing_ok=True)
-            connection.execute("VACUUM INTO ?", (str(copy),))
+            self._copy(connection, copy)
             copy.rename(self.path)
+            if self._watched is not None:
+                self._watched.is_restored = True
             return True
 
     def save(self, connection: sqlite3.Connection) -> Path:
@@ -149,8 +187,13 @@ class Guard:
         with self._alone():
             self._remove_stale_companions()
             copy = Path(f"{self.path}.replaced-{_moment()}")
-            connection.execute("VACUUM INTO ?", (str(copy),))
+            self._copy(connection, copy)
             return copy
+
+    def _copy(self, connection: sqlite3.Connection, target: Path) -> None:
+        if self._watched is not None:
+            self._watched.is_copied = True
+        connection.execute("VACUUM INTO ?", (str(target),))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

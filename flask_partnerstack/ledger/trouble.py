@@ -22,6 +22,7 @@ from sqlalchemy.exc import StatementError
 
 from ..errors import LedgerUnavailable
 from . import schema
+from .guard import TakenAway
 
 #: What makes or mends the tables of a ledger that is not the embedded file.
 INIT_DB = "flask partnerstack init-db"
@@ -37,8 +38,10 @@ class ConstraintBroken(LedgerUnavailable):
     """
 
 
-class Deadlocked(LedgerUnavailable):
-    """The database ended the transaction, so that another one could go on. Nothing of it is left.
+class Undone(LedgerUnavailable):
+    """Nothing of the transaction is left, and whoever does the same once more may succeed.
+
+    The database ended it, so that another one could go on; or SQLite's file was taken away.
 
     https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
     https://dev.mysql.com/doc/refman/8.0/en/innodb-deadlocks-handling.html
@@ -52,12 +55,12 @@ _AGAIN = 2
 
 
 def tried_again(whole: Callable[P, T]) -> Callable[P, T]:
-    """Decorate what is a whole transaction, so that it is tried again after a deadlock."""
+    """Decorate what is a whole transaction, so that it is tried again when it was undone."""
 
     @wraps(whole)
     def tried(*args: P.args, **kwargs: P.kwargs) -> T:
         for _ in range(_AGAIN):
-            with suppress(Deadlocked):
+            with suppress(Undone):
                 return whole(*args, **kwargs)
         return whole(*args, **kwargs)
 
@@ -80,7 +83,7 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
 
     :param tables_by: the commands that make the tables.
     :raises ConstraintBroken: that kind of it, for a broken constraint.
-    :raises Deadlocked: that kind of it, for the victim of a deadlock.
+    :raises Undone: that kind of it, for the victim of a deadlock, and of whoever takes files away.
     """
     try:
         yield
@@ -93,14 +96,14 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
     except SQLAlchemyError as e:
         raise _kind(e)(location, _reason(e)) from None
     except (sqlite3.Error, OSError) as e:
-        raise LedgerUnavailable(location, _reason(e)) from e
+        raise _kind(e)(location, _reason(e)) from e
 
 
-def _kind(error: SQLAlchemyError) -> type[LedgerUnavailable]:
+def _kind(error: Exception) -> type[LedgerUnavailable]:
     if isinstance(error, IntegrityError):
         return ConstraintBroken
     is_deadlock = isinstance(error, DBAPIError) and code_of(error.orig) in _DEADLOCK
-    return Deadlocked if is_deadlock else LedgerUnavailable
+    return Undone if is_deadlock or isinstance(error, TakenAway) else LedgerUnavailable
 
 
 def _reason(error: Exception) -> str:

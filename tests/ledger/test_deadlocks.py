@@ -20,7 +20,7 @@ from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.inserting import insert
 from flask_partnerstack.ledger.recording import new_row
-from flask_partnerstack.ledger.trouble import Deadlocked
+from flask_partnerstack.ledger.trouble import Undone
 from flask_partnerstack.ledger.trouble import tried_again
 from tests.ledger.conftest import LEASE
 from tests.servers import SERVERS
@@ -103,7 +103,7 @@ def test_whoever_is_ended_again_and_again_is_told() -> None:
     @tried_again
     def whole() -> None:
         calls.append(1)
-        raise Deadlocked("postgresql://", "deadlock detected")
+        raise Undone("postgresql://", "deadlock detected")
 
     with pytest.raises(LedgerUnavailable, match="deadlock detected"):
         whole()

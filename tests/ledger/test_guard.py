@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url
@@ -28,6 +29,7 @@ from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Place
 from flask_partnerstack.ledger import guard
+from flask_partnerstack.ledger import recording
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.inserting import insert
 from flask_partnerstack.ledger.recording import new_row
@@ -137,10 +139,122 @@ def test_a_ledger_deleted_while_it_is_written_is_written_back_at_once(
 ) -> None:
     """Before anybody is told that it is recorded, and not at the next call, which may not come."""
     ledger.record(conversion("before"))
-    with ledger.storage.write() as conn:
-        insert(conn, new_row(conversion("meanwhile"), utcnow(), None))
-        path.unlink()
+    record_while(path.unlink, ledger, conversion("meanwhile"))
     assert keys(path) == ["before", "meanwhile"]
+
+
+def record_while(
+    something_happens: Callable[[], object], ledger: Ledger, conversion: Conversion
+) -> None:
+    with ledger.storage.write() as conn:
+        insert(conn, new_row(conversion, utcnow(), None))
+        something_happens()
+
+
+@pytest.fixture
+def backup(ledger: Ledger, conversion: Make, path: Path) -> Path:
+    """A copy of the ledger from before the last conversion."""
+    ledger.record(conversion("old"))
+    backup = path.with_suffix(".backup")
+    source = sqlite3.connect(path)
+    source.execute("VACUUM INTO ?", (str(backup),))
+    source.close()
+    ledger.record(conversion("newer than the backup"))
+    return backup
+
+
+def test_what_is_written_to_a_replaced_ledger_is_not_called_recorded(
+    ledger: Ledger, conversion: Make, path: Path, backup: Path
+) -> None:
+    """It is in the file that is kept beside the one that is used from now on, and nowhere else."""
+    with pytest.raises(LedgerUnavailable, match="taken away"):
+        record_while(lambda: shutil.move(backup, path), ledger, conversion("meanwhile"))
+    ledger.close()
+    assert keys(path) == ["old"]
+
+
+def test_a_conversion_is_recorded_again_where_the_ledger_is_replaced_meanwhile(
+    ledger: Ledger, conversion: Make, path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signup that meets whoever restores a backup is in the ledger that is used from then on."""
+
+    def insert_and_lose(*given: Any) -> dict[str, Any]:
+        made = insert(*given)
+        if backup.exists():
+            shutil.move(backup, path)
+        return made
+
+    monkeypatch.setattr(recording, "insert", insert_and_lose)
+    assert ledger.record(conversion("meanwhile")).new
+    ledger.close()
+    assert keys(path) == ["old", "meanwhile"]
+
+
+def test_what_comes_after_another_app_has_copied_the_ledger_is_not_called_recorded(
+    impatient: None, ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """Another app of the process, or a process, writes the file back without what is under way."""
+    other = Ledger(Database(make_url(f"sqlite:///{path}"), embedded=True), lease=timedelta(1))
+    for each in (ledger, other):
+        each.init()
+
+    def write_back() -> None:
+        path.unlink()
+        other.record(conversion("other"))
+
+    with pytest.raises(LedgerUnavailable, match="taken away"):
+        record_while(write_back, ledger, conversion("meanwhile"))
+    for each in (ledger, other):
+        each.close()
+    assert keys(path) == ["other"]
+
+
+def test_a_new_connection_makes_no_other_file(
+    impatient: None, database: Database, ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """Whoever has looked, and connects when the file is gone, makes no empty one in its place."""
+    ledger.record(conversion("before"))
+    with ledger.storage.read(), pytest.MonkeyPatch.context() as patches:
+        taking_away(path.unlink, database, patches)
+        with pytest.raises(LedgerUnavailable, match="has it open for long"):
+            ledger.record(conversion("refused"))
+    ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["before", "after"]
+
+
+def test_a_new_connection_opens_no_other_file(
+    database: Database,
+    ledger: Ledger,
+    conversion: Make,
+    path: Path,
+    backup: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the ledger held that was replaced is written down by who had it open, and no other."""
+    with ledger.storage.read():
+        taking_away(lambda: shutil.move(backup, path), database, monkeypatch)
+        with pytest.raises(LedgerUnavailable, match="taken away"):
+            ledger.counts()
+    ledger.record(conversion("after"))
+    ledger.close()
+    (saved,) = path.parent.glob("partnerstack.db.replaced-*")
+    assert keys(saved) == ["old", "newer than the backup"]
+
+
+def taking_away(
+    take: Callable[[], object], database: Database, patches: pytest.MonkeyPatch
+) -> None:
+    """Have somebody take the file away just before the next connection is made."""
+
+    def connect_later(*given: Any, **options: Any) -> Any:
+        patches.setattr(dialect, "connect", connect)
+        take()
+        return connect(*given, **options)
+
+    dialect = database._engine.dialect
+    connect = dialect.connect
+    patches.setattr(dialect, "connect", connect_later)
 
 
 @pytest.fixture
@@ -150,13 +264,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forks.gate, "open", lambda: None)
 
 
-def record_while_it_is_written_back(ledger: Ledger, conversion: Conversion, path: Path) -> None:
-    with ledger.storage.write() as conn:
-        insert(conn, new_row(conversion, utcnow(), None))
-        path.unlink()
-        assert ledger.counts()[Status.PENDING] == 1  # it is written back here
-
-
 def test_whoever_takes_too_long_is_told_that_it_was_in_vain(
     impatient: None, ledger: Ledger, conversion: Make, path: Path
 ) -> None:
@@ -164,8 +271,13 @@ def test_whoever_takes_too_long_is_told_that_it_was_in_vain(
     ledger.record(conversion("before"))
     with ledger.storage.read(), ledger.storage.read():
         pass
+
+    def write_back() -> None:
+        path.unlink()
+        assert ledger.counts()[Status.PENDING] == 1
+
     with pytest.raises(LedgerUnavailable, match="taken away"):
-        record_while_it_is_written_back(ledger, conversion("meanwhile"), path)
+        record_while(write_back, ledger, conversion("meanwhile"))
     ledger.record(conversion("after"))
     ledger.close()
     assert keys(path) == ["before", "after"]
@@ -257,15 +369,9 @@ def test_a_named_ledger_is_not_begun_anew(path: Path, conversion: Make) -> None:
 
 
 def test_a_restored_backup_is_used(
-    ledger: Ledger, conversion: Make, path: Path, caplog: pytest.LogCaptureFixture
+    ledger: Ledger, conversion: Make, path: Path, backup: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another ledger moved into its place is the ledger from then on."""
-    ledger.record(conversion("old"))
-    backup = path.with_suffix(".backup")
-    source = sqlite3.connect(path)
-    source.execute("VACUUM INTO ?", (str(backup),))
-    source.close()
-    ledger.record(conversion("newer than the backup"))
     shutil.move(backup, path)
     assert [entry.customer_key for entry in ledger.entries()] == ["old"]
     ledger.record(conversion("after"))
