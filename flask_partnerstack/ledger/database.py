@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import closing
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from typing import Final
 
 from sqlalchemy import URL
 from sqlalchemy import Connection
@@ -19,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError
 
 from .. import forks
+from ..errors import LedgerUnavailable
 from . import schema
 from .connecting import TURN_WAIT
 from .connecting import in_memory
@@ -36,6 +39,8 @@ from .rescue import rescue
 from .rescue import set_aside
 from .trouble import told
 from .waiting import making_ready
+
+log: Final = logging.getLogger("flask_partnerstack")
 
 
 class Database:
@@ -173,11 +178,14 @@ class Database:
     def before_fork(self) -> None:
         """Close idle connections: a SQLite connection must not cross a fork, not even to be closed.
 
-        And they are idle: no other thread is past the gate by then.
+        And they are idle: no other thread is past the gate by then. But one that writes a file back
+        that was taken away may be; and where nobody has noticed that yet, they are the last that
+        have it open.
 
         https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_
         """
-        if not in_memory(self.url):
+        is_kept = in_memory(self.url) or (self._guard and not self._is_well(self._guard))
+        if not is_kept:
             self._engine.dispose()
 
     def after_fork_in_child(self) -> None:
@@ -262,17 +270,30 @@ class Database:
     def _recover(self, guard: Guard) -> None:
         # Others commit first what they have begun, to the file that is written back.
         with forks.gate.closed(), making_ready(self._preparing.here):
-            condition = guard.look()
-            if condition is Condition.WELL:
-                return
-            if condition is Condition.DAMAGED or guard.is_foreign():
-                set_aside(guard)
-            if condition is not Condition.DAMAGED:
-                rescue(self._engine, guard)
-            # What was moved away is closed without a last checkpoint: SQLite notices.
-            self._engine.dispose()
-            guard.forget()
-            self._furnish()
+            self._set_right(guard)
+
+    def _is_well(self, guard: Guard) -> bool:
+        """Set it right, if need be, before a fork; say whether it is. Never raises."""
+        try:
+            with told(self.location), making_ready(self._preparing.here):
+                self._set_right(guard)
+        except LedgerUnavailable as e:
+            log.error("Before a fork: %s", e)
+            return False
+        return True
+
+    def _set_right(self, guard: Guard) -> None:
+        condition = guard.look()
+        if condition is Condition.WELL:
+            return
+        if condition is Condition.DAMAGED or guard.is_foreign():
+            set_aside(guard)
+        if condition is not Condition.DAMAGED:
+            rescue(self._engine, guard)
+        # What was moved away is closed without a last checkpoint: SQLite notices.
+        self._engine.dispose()
+        guard.forget()
+        self._furnish()
 
 
 def _dispose(engine: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -28,11 +29,13 @@ from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Place
+from flask_partnerstack.ledger import database as ledger_database
 from flask_partnerstack.ledger import guard
 from flask_partnerstack.ledger import recording
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.inserting import insert
 from flask_partnerstack.ledger.recording import new_row
+from flask_partnerstack.ledger.rescue import rescue
 
 Make = Callable[..., Conversion]
 
@@ -311,6 +314,67 @@ def test_a_look_that_meets_a_recovery_raises_nothing(
 
     monkeypatch.setattr(guard, "_identity", identity)
     assert ledger.counts()[Status.PENDING] == 1
+
+
+def fork() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def test_a_fork_loses_nothing_of_a_ledger_that_was_taken_away(
+    ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """It closes every connection, and so the last that has the file open."""
+    ledger.record(conversion("before"))
+    path.unlink()
+    fork()
+    assert keys(path) == ["before"]
+
+
+def test_a_fork_waits_for_whoever_writes_the_ledger_back(
+    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would close the connection that another thread is about to do it by."""
+    begun, forking = threading.Event(), threading.Event()
+
+    def rescue_later(*given: Any) -> None:
+        begun.set()
+        assert forking.wait(30)
+        rescue(*given)
+
+    monkeypatch.setattr(ledger_database, "rescue", rescue_later)
+
+    def everything() -> list[forks.ForkAware]:
+        forking.set()
+        return asked()
+
+    asked = forks._everything
+    monkeypatch.setattr(forks, "_everything", everything)
+    ledger.record(conversion("before"))
+    path.unlink()
+    with ThreadPoolExecutor(1) as threads:
+        recording = threads.submit(ledger.record, conversion("after"))
+        assert begun.wait(30)
+        fork()
+        recording.result(30)
+    ledger.close()
+    assert keys(path) == ["before", "after"]
+
+
+def test_a_fork_goes_on_where_a_ledger_cannot_be_written_back(
+    ledger: Ledger, conversion: Make, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its only connection is in use: that is said, and others are told of the fork."""
+    ledger.record(conversion("before"))
+    with ledger.storage.read():
+        path.unlink()
+        fork()
+    assert "Before a fork" in caplog.text
+    ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["before", "after"]
 
 
 def test_garbage_in_its_place_is_set_aside(
