@@ -29,7 +29,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError
-from .trouble import code_of
+from .trouble import codes_of
 from .waiting import bound_answers
 from .waiting import connect_arguments
 
@@ -204,7 +204,7 @@ def _taking_writes(engine: Engine, conn: Connection) -> Iterator[None]:
     try:
         yield
     except DBAPIError as e:
-        if code_of(e.orig) in _READ_ONLY:
+        if not _READ_ONLY.isdisjoint(codes_of(e.orig)):
             conn.invalidate()
             engine.dispose()  # the others are as old
         raise
@@ -212,7 +212,7 @@ def _taking_writes(engine: Engine, conn: Connection) -> Iterator[None]:
 
 #: PostgreSQL's, and MySQL's and MariaDB's.
 #: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
-_READ_ONLY = ("25006", 1290, 1792, 1836)
+_READ_ONLY = frozenset({"25006", 1290, 1792, 1836})
 
 
 def is_alive(conn: Connection) -> bool:

@@ -49,7 +49,7 @@ class Undone(LedgerUnavailable):
 
 
 #: A deadlock and a serialization failure on PostgreSQL, a deadlock on MySQL and MariaDB.
-_DEADLOCK: Final = ("40P01", "40001", 1213)
+_DEADLOCK: Final = frozenset({"40P01", "40001", 1213})
 #: Whoever is in the way twice and once more is so for another reason.
 _AGAIN = 2
 
@@ -67,11 +67,13 @@ def tried_again(whole: Callable[P, T]) -> Callable[P, T]:
     return tried
 
 
-def code_of(error: BaseException | None) -> object:
-    """Return the number, or the SQLSTATE, by which a driver says what went wrong."""
-    # psycopg's and psycopg2's names for it; MySQL's drivers have a number first.
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    return state or next(iter(error.args if error else ()), None)
+def codes_of(error: BaseException | None) -> set[object]:
+    """Return the number and the SQLSTATE, or either, by which a driver says what went wrong."""
+    # psycopg's and psycopg2's names for it; MySQL's drivers have a number first, and MySQL's own
+    # has both, of which the number says more.
+    codes = [getattr(error, "sqlstate", None), getattr(error, "pgcode", None)]
+    codes += error.args[:1] if error else ()
+    return {code for code in codes if isinstance(code, (str, int))}
 
 
 @contextmanager
@@ -102,7 +104,7 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
 def _kind(error: Exception) -> type[LedgerUnavailable]:
     if isinstance(error, IntegrityError):
         return ConstraintBroken
-    is_deadlock = isinstance(error, DBAPIError) and code_of(error.orig) in _DEADLOCK
+    is_deadlock = isinstance(error, DBAPIError) and not _DEADLOCK.isdisjoint(codes_of(error.orig))
     return Undone if is_deadlock or isinstance(error, TakenAway) else LedgerUnavailable
 
 

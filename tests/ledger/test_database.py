@@ -22,6 +22,7 @@ from sqlalchemy import create_engine
 from sqlalchemy import make_url
 from sqlalchemy import select
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import StatementError
 
@@ -512,6 +513,28 @@ def test_a_connection_that_takes_no_writes_is_given_up(
         ledger.record(conversion("acme"))
     assert ledger.record(conversion("acme")).new
     ledger.close()
+
+
+class OfMySQLConnector(sqlite3.Error):
+    """As MySQL's own driver raises it: a number, and a SQLSTATE that says next to nothing."""
+
+    sqlstate = "HY000"
+
+
+def test_a_driver_that_has_a_state_and_a_number_is_understood(
+    database: Database, ledger: Ledger
+) -> None:
+    """The number alone says that the server takes no writes."""
+    refusal = OfMySQLConnector(1290, "1290 (HY000): The server is running with --read-only")
+
+    def driver_in_use() -> object:
+        with ledger.storage.read() as conn:
+            return conn.connection.driver_connection
+
+    before = driver_in_use()
+    with pytest.raises(LedgerUnavailable, match="read-only"), ledger.storage.write():
+        raise DBAPIError("INSERT", None, refusal)
+    assert driver_in_use() is not before
 
 
 @pytest.fixture
