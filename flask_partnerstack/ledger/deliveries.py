@@ -93,11 +93,13 @@ class Deliveries(Clocked):
             claims.mend_schedule(conn, now, CLOCK_SKEW)
             mend_pause(conn, now, CLOCK_SKEW)
 
+    @tried_again
     def claim(self, limit: int) -> list[Claim]:
         """Take up to ``limit`` due entries under a lease, the longest due first."""
         with self._database.write() as conn:
             return claims.claim(conn, self.now_in(conn), limit, self._lease)
 
+    @tried_again
     def claim_one(self, entry_id: int) -> list[Claim]:
         """Take this entry under a lease; none when it is not due, or in somebody's hands."""
         with self._database.write() as conn:
@@ -115,6 +117,7 @@ class Deliveries(Clocked):
         now = self.now()
         return now - (claim.attempted_at or now)
 
+    @tried_again
     def count_attempt(self, claim: Claim) -> bool:
         """Count an attempt and renew the lease, just before the send.
 
@@ -123,6 +126,7 @@ class Deliveries(Clocked):
         with self._database.write() as conn:
             return claims.count_attempt(conn, claim, self.now_in(conn), self._lease)
 
+    @tried_again
     def renew(self, claim: Claim) -> bool:
         """Let a claim last as long as a new one; ``False``: it is somebody else's by now."""
         with self._database.write() as conn:
@@ -149,6 +153,7 @@ class Deliveries(Clocked):
             return self._leave_again(claim, verdict), None
         return found or (self.leave(claim, verdict), None)
 
+    @tried_again
     def _leave_again(self, claim: Claim, verdict: Verdict) -> Entry | None:
         """Write what came of a claim, unless it is written, and only the word of it was lost.
 

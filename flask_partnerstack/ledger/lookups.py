@@ -22,6 +22,7 @@ from .facts import read_fact
 from .facts import write_fact
 from .silence import silent_until
 from .tables import entries
+from .trouble import tried_again
 
 _MISSES = "misses"
 _UNCLEAR_MISSES = "unclear_misses"
@@ -101,6 +102,7 @@ class Lookups(Clocked):
             found = select(entries.c.id).where(entries.c.test.is_(False)).limit(1)
             return conn.scalar(found) is not None
 
+    @tried_again
     def claim_delivered(self, *, after_id: int = 0, customer_key: str | None = None) -> list[Claim]:
         """Take the next delivered entry after that one, due or not, to look it up by hand."""
         digest = None if customer_key is None else digest_of(customer_key)
@@ -109,6 +111,7 @@ class Lookups(Clocked):
                 conn, self.now_in(conn), self._lease, after_id=after_id, digest=digest
             )
 
+    @tried_again
     def claim_look_up(self, status: Status) -> list[Claim]:
         """Take one due entry of that status that a look-up may tell of, though delivery is paused.
 
@@ -129,6 +132,7 @@ class Lookups(Clocked):
         with self._database.write() as conn:
             claims.write_attempt(conn, claim.entry.id, attempt, self.now_in(conn))
 
+    @tried_again
     def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
         """Write down what was tried, and leave the entry as it was before it was claimed."""
         entry = claim.entry

@@ -77,6 +77,7 @@ class Pausing(Clocked):
             write_pause(conn, pause.tried_with(mark))
             return before is None
 
+    @tried_again
     def claim_probe(self, *, mark: str | None = None, sparing: bool = False) -> list[Claim]:
         """Take the entry that shall show whether a pause is over; none when it is not yet time.
 

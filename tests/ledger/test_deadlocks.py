@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextlib import contextmanager
+from itertools import cycle
+from typing import Any
+from typing import cast
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy import Engine
 from sqlalchemy import create_engine
+from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError
 
 from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.errors import Judgement
 from flask_partnerstack.errors import LedgerUnavailable
+from flask_partnerstack.ledger import Attempt
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger import Status
+from flask_partnerstack.ledger import Storage
+from flask_partnerstack.ledger import Verdict
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.inserting import insert
 from flask_partnerstack.ledger.recording import new_row
@@ -108,3 +120,37 @@ def test_whoever_is_ended_again_and_again_is_told() -> None:
     with pytest.raises(LedgerUnavailable, match="deadlock detected"):
         whole()
     assert len(calls) == 3
+
+
+class Deadlocking:
+    """A storage of which each second and third transaction is the victim of a deadlock."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._turns = cycle([False, True, True])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._storage.write() as conn:
+            yield conn
+            if next(self._turns):
+                raise OperationalError("UPDATE", None, sqlite3.OperationalError(1213, "deadlock"))
+
+
+def test_a_delivery_goes_through_all_the_same(conversion: Make) -> None:
+    """No step of it waits for seconds, and an attempt that was made is none of unclear end."""
+    storage = Deadlocking(Database(make_url("sqlite://"), embedded=True))
+    ledger = Ledger(cast("Storage", storage), lease=LEASE)
+    taken = Attempt(judged=Judgement.ACCEPTED, reason="ok")
+    for _ in range(3):
+        ledger.record(conversion())
+        (claim,) = ledger.claim(1)
+        assert ledger.count_attempt(claim)
+        assert ledger.renew(claim)
+        ledger.leave_for_next(claim, Verdict(after=Status.DELIVERED, attempt=taken))
+        (again,) = ledger.claim_delivered()
+        assert ledger.give_back(again, taken) is not None
+    assert ledger.counts()[Status.DELIVERED] == 3
