@@ -93,8 +93,8 @@ class Gate:
     @contextmanager
     def closed(self) -> Iterator[None]:
         """Keep it closed within the block."""
-        self.close()
         try:
+            self.close()  # whoever waits there may be stopped, by a time-out of the app's perhaps
             yield
         finally:
             self.open()

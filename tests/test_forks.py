@@ -161,6 +161,29 @@ def test_two_that_fork_at_once_do_not_wait_for_each_other() -> None:
     other.join()
 
 
+def test_whoever_is_stopped_while_the_gate_closes_leaves_it_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gevent.Timeout of the app's, or a worker's end, comes wherever somebody waits."""
+    gate, passed = forks.Gate(patience=PATIENCE), threading.Event()
+
+    def close(thread: int) -> None:
+        shut(thread)
+        raise SystemExit
+
+    def pass_through() -> None:
+        go_through(gate)
+        passed.set()
+
+    shut = gate._here.close
+    monkeypatch.setattr(gate._here, "close", close)
+    with pytest.raises(SystemExit), gate.closed():
+        pass
+    passing = in_a_thread(pass_through)
+    assert passed.wait(PATIENCE / 2)
+    passing.join()
+
+
 def test_a_fork_does_not_wait_for_ever() -> None:
     """What hangs inside holds up neither it nor those who come meanwhile for long."""
     gate, ended = forks.Gate(patience=0.0), threading.Event()
