@@ -290,6 +290,7 @@ class Database:
             set_aside(guard)
         if condition is not Condition.DAMAGED:
             rescue(self._engine, guard)
+        self._prepared = False  # whatever keeps this from being done is tried again
         # What was moved away is closed without a last checkpoint: SQLite notices.
         self._engine.dispose()
         guard.forget()

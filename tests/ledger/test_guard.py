@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextlib import closing
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Place
+from flask_partnerstack.ledger import connecting
 from flask_partnerstack.ledger import database as ledger_database
 from flask_partnerstack.ledger import guard
 from flask_partnerstack.ledger import recording
@@ -443,6 +445,23 @@ def test_a_restored_backup_is_used(
     assert "was replaced by another file" in caplog.text
     (saved,) = path.parent.glob("partnerstack.db.replaced-*")
     assert keys(saved) == ["old", "newer than the backup"]
+
+
+def test_a_replaced_ledger_that_cannot_be_used_at_once_is_watched_later(
+    ledger: Ledger, conversion: Make, path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else has it locked for long; then it is deleted, and that is noticed as ever."""
+    monkeypatch.setattr(connecting, "BUSY_WAIT", 0.0)
+    with closing(sqlite3.connect(backup)) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        shutil.move(backup, path)
+        with pytest.raises(LedgerUnavailable, match="locked"):
+            ledger.record(conversion("refused"))
+    ledger.record(conversion("before"))
+    path.unlink()
+    ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["old", "before", "after"]
 
 
 def test_two_processes_recover_one_ledger(
