@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 from sqlalchemy import make_url
 
 from flask_partnerstack import Status
@@ -245,6 +246,19 @@ def test_a_new_connection_opens_no_other_file(
     ledger.close()
     (saved,) = path.parent.glob("partnerstack.db.replaced-*")
     assert keys(saved) == ["old", "newer than the backup"]
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path, conversion: Make) -> None:
+    """Also one that means something else in a URI, by which a watched file is opened."""
+    folder = tmp_path / "50%20?mode=memory#é"
+    folder.mkdir()
+    url = URL.create("sqlite", database=str(folder / "partnerstack.db"))
+    ledger = Ledger(Database(url, embedded=True), lease=timedelta(1))
+    ledger.record(conversion("one"))
+    with ledger.storage.read():
+        ledger.record(conversion("two"))
+    ledger.close()
+    assert keys(folder / "partnerstack.db") == ["one", "two"]
 
 
 def taking_away(
