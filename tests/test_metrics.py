@@ -22,6 +22,7 @@ from flask_partnerstack.errors import NotInitialized
 from flask_partnerstack.errors import Refused
 from flask_partnerstack.ledger import Cause
 from flask_partnerstack.metrics import register_metrics
+from flask_partnerstack.testing import rehearse
 from tests.kit import LANDING
 from tests.kit import XID
 from tests.kit import Clock
@@ -105,6 +106,16 @@ def test_captures_are_counted(app: Flask, registry: CollectorRegistry) -> None:
     client.get(f"/?{LANDING}")
     client.get(f"/?{LANDING}")
     client.get("/")
+    assert told(registry)["partnerstack_captures_total"] == 1
+
+
+def test_captures_are_counted_on_when_a_rehearsal_is_over(app: Flask) -> None:
+    """Whoever registers in a rehearsal, for all tests perhaps, does so for the app."""
+    registry = CollectorRegistry()
+    with rehearse(app):
+        register_metrics(app, registry)
+    gc.collect()
+    app.test_client().get(f"/?{LANDING}")
     assert told(registry)["partnerstack_captures_total"] == 1
 
 

@@ -187,6 +187,7 @@ def rehearse(
         yield Rehearsal(app, stand_in, clock)
     finally:
         app.extensions[EXTENSION] = before
+        before.receivers.extend(during.receivers)  # of metrics that were registered meanwhile
         during.engine.stop()
         during.ledger.close()
 
