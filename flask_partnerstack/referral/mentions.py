@@ -44,12 +44,17 @@ def _as_sent(name: str) -> Iterable[str]:
     """Return what a query string has of a name, percent-encoded or not.
 
     That is its longest part that nobody encodes, or, where all of them are short, the name as it
-    is, as Python's urlencode writes it and as a browser's URLSearchParams does.
+    is, as Python's urlencode writes it and as a browser's URLSearchParams does; and as others do,
+    .NET for one, by whom the digits of an escape are in lower case.
     """
     part = max(re.findall(r"[0-9A-Za-z]+", name), key=len, default="")
     if len(part) >= SHORTEST:
         return (part,)
-    return {name, quote(name, safe=""), quote(name, safe="*").replace("~", "%7E")}
+    escaped = {quote(name, safe=""), quote(name, safe="*").replace("~", "%7E")}
+    return {name, *escaped, *(_ESCAPE.sub(lambda found: found[0].lower(), e) for e in escaped)}
+
+
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
 
 
 def pieces_of(names: Iterable[str]) -> tuple[str, ...]:
