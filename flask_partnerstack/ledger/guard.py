@@ -174,10 +174,10 @@ class Guard:
                 return False
             # A new file would be overwritten by what the old one left beside it.
             self._remove_stale_companions()
-            copy = Path(f"{self.path}.restored")
-            copy.unlink(missing_ok=True)
+            copy = Path(f"{self.path}.restored-{_moment()}")
             self._copy(connection, copy)
-            copy.rename(self.path)
+            if not _is_put(copy, self.path):
+                return False
             if self._watched is not None:
                 self._watched.is_restored = True
             return True
@@ -230,6 +230,22 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _is_put(copy: Path, place: Path) -> bool:
+    """Give a file another name; say whether nobody was faster. It is never put over another.
+
+    Two may be at it, where somebody has removed the file of our lock with all that lies beside it.
+    """
+    try:
+        os.link(copy, place)
+    except FileExistsError:
+        return False
+    except OSError:  # no file has two names there: only the lock is left
+        copy.rename(place)
+    finally:
+        copy.unlink(missing_ok=True)
+    return True
 
 
 def _moment() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -202,7 +203,7 @@ def test_what_comes_after_another_app_has_copied_the_ledger_is_not_called_record
     """Another app of the process, or a process, writes the file back without what is under way."""
     other = Ledger(Database(make_url(f"sqlite:///{path}"), embedded=True), lease=timedelta(1))
     for each in (ledger, other):
-        each.init()
+        assert not any(each.counts().values())
 
     def write_back() -> None:
         path.unlink()
@@ -491,6 +492,46 @@ def test_two_processes_recover_one_ledger(
     assert [e.customer_key for e in ledger.entries()] == ["four", "three", "two", "one"]
     for each in (ledger, other):
         each.close()
+
+
+def test_two_that_recover_one_ledger_at_once_lose_nothing(
+    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where "rm partnerstack.db*" takes the lock's file away that one of them has already."""
+    other = Ledger(Database(make_url(f"sqlite:///{path}"), embedded=True), lease=timedelta(1))
+
+    def copy_later(self: guard.Guard, *given: Any) -> None:
+        monkeypatch.setattr(guard.Guard, "_copy", copy)
+        Path(f"{path}.lock").unlink()
+        other.record(conversion("other"))
+        other.close()  # so that it is in the file, and not beside it
+        copy(self, *given)
+
+    copy = guard.Guard._copy
+    for each in (ledger, other):
+        assert not any(each.counts().values())
+    monkeypatch.setattr(guard.Guard, "_copy", copy_later)
+    path.unlink()
+    ledger.record(conversion("one"))
+    ledger.close()
+    assert keys(path) == ["other", "one"]
+    assert not list(path.parent.glob("partnerstack.db.restored*"))
+
+
+def test_a_ledger_is_written_back_where_no_file_has_two_names(
+    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some filesystems know no hard links, nor do some volumes of a container."""
+
+    def link(*_names: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    ledger.record(conversion("before"))
+    path.unlink()
+    ledger.record(conversion("after"))
+    ledger.close()
+    assert keys(path) == ["before", "after"]
 
 
 OPEN_AND_CLOSE = """
