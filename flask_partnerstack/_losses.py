@@ -12,6 +12,7 @@ from . import signals
 from ._state import get_state
 from ._state import this_app
 from ._visit import current_visit
+from .ledger import comes_again
 from .masking import log_extra
 from .masking import masked
 from .referral import Referral
@@ -44,9 +45,12 @@ def say_not_recorded(customer: Customer, reason: str) -> None:
 
 
 def is_recorded(key: str) -> bool:
-    """Say whether the customer has an entry all the same, by ``track_conversion()`` for example."""
+    """Say whether the customer has an entry all the same, by ``track_conversion()`` for example.
+
+    Not one that was skipped: to be recorded now would have had it reported, perhaps.
+    """
     try:
-        return bool(get_state().ledger.get(key))
+        return not comes_again(get_state().ledger.get(key))
     except Exception:  # noqa: BLE001 - none, no ledger, what can be no key: the line is due
         return False
 

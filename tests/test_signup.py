@@ -509,6 +509,22 @@ def test_set_customer_outside_of_whom_is_recorded_is_not_said(
     assert "NOT recorded" not in caplog.text
 
 
+def test_set_customer_outside_of_whom_is_skipped_is_said(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Consent may be there by now: tracked again, they would be reported."""
+    app.extensions["partnerstack"].hooks.add_skip_if(lambda _conversion: "not yet")
+
+    def signup() -> str:
+        track_conversion("acme")
+        set_customer("acme")
+        return "ok"
+
+    route(app, signup)
+    assert client.post("/signup").text == "ok"
+    assert f"NOT recorded: customer acme, xid {XID}" in caplog.text
+
+
 class Person:
     """A model whose own text is of somebody."""
 
