@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import weakref
-from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy import Pool
 from sqlalchemy import QueuePool
-from sqlalchemy import event
 from sqlalchemy.engine.base import OptionEngine  # what Engine.execution_options() returns
 
+from .collected import close_with_pools
 from .connecting import POOL_WAIT
 from .connecting import in_memory
 
@@ -49,29 +48,10 @@ def _pool_like(theirs: QueuePool) -> QueuePool:
     """
     ours = theirs.recreate()
     ours._timeout = min(ours._timeout, POOL_WAIT)
-    _close_with(ours)
+    close_with_pools(ours)
     # By a weak reference: it leads to the app's engine, which would live as long as its own pool.
     weakref.finalize(theirs, _close, weakref.ref(ours), os.getpid())
     return ours
-
-
-def _close_with(pool: QueuePool) -> None:
-    """Let the connections of a pool be closed when it is collected, whatever is collected with it.
-
-    Together with the app's pool there is no weak reference left by which it could be found.
-    """
-    made: set[Any] = set()  # the driver's own, which lead to no pool and no engine
-    event.listen(pool, "connect", lambda driver, _record: made.add(driver))
-    event.listen(pool, "close", lambda driver, _record: made.discard(driver))
-    weakref.finalize(pool, _close_all, made, os.getpid()).atexit = False
-
-
-def _close_all(made: set[Any], made_by: int) -> None:
-    if os.getpid() != made_by:  # in a fork they are the parent's
-        return
-    for driver in made:
-        with suppress(Exception):  # SQLite's, by another thread than the one that opened it
-            driver.close()
 
 
 def _close(reference: weakref.ref[Pool], made_by: int) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DatabaseError
 from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
+from .collected import close_with_pools
 from .connecting import TURN_WAIT
 from .connecting import in_memory
 from .connecting import location_of
@@ -68,6 +69,7 @@ class Database:
         self._guard = _guard_for(url)
         if self._guard is not None:
             event.listen(self._engine, "do_connect", self._guard.connect)
+        close_with_pools(self._engine)
         weakref.finalize(self, _dispose, self._engine)  # of an app that is dropped
         forks.watch(self)
 
