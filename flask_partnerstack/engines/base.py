@@ -6,6 +6,7 @@ An engine decides when a pass runs, and how many at once. It knows neither Flask
 from __future__ import annotations
 
 import atexit
+import time
 import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -84,13 +85,37 @@ class NoEngine:
         """Do nothing."""
 
 
-def stop_at_exit(engine: Engine) -> None:
+class Stoppable(Protocol):
+    """An engine whose threads the process's exit waits for."""
+
+    def begin_to_stop(self) -> None:
+        """Take nothing more."""
+
+    def stop(self, *, waited: float = 0.0) -> None:
+        """Stop, for seconds of which so many are over already."""
+
+
+_at_exit: weakref.WeakSet[Stoppable] = weakref.WeakSet()
+
+
+def stop_at_exit(engine: Stoppable) -> None:
     """Stop ``engine`` when the process ends, if it still lives then."""
-    # Weakly, so that an app that is dropped is not kept until the process ends.
-    reference = weakref.ref(engine)
+    # Registered once and for all: the interpreter forgets nothing that it is told of an exit.
+    if not _at_exit:
+        atexit.unregister(stop_all)
+        atexit.register(stop_all)
+    _at_exit.add(engine)
 
-    def stop() -> None:
-        if (living := reference()) is not None:
-            living.stop()
 
-    atexit.register(stop)
+def stop_all() -> None:
+    """Stop every engine of the process, in the time of the one that takes longest.
+
+    A process may serve many apps, and whoever ends it waits for all of them together, not for one
+    after the other: 30 seconds with gunicorn, which kills it then.
+    """
+    ending = list(_at_exit)
+    for engine in ending:
+        engine.begin_to_stop()
+    begun = time.monotonic()
+    for engine in ending:
+        engine.stop(waited=time.monotonic() - begun)

@@ -99,11 +99,17 @@ class PublishingEngine:
         else:
             self._publisher = publisher
 
-    def stop(self) -> None:
-        """Wait up to 2 seconds for messages on their way; what is left is found by the sweep."""
+    def begin_to_stop(self) -> None:
+        """Do nothing yet: what waits is published all the while."""
+
+    def stop(self, *, waited: float = 0.0) -> None:
+        """Wait up to 2 seconds for messages on their way; what is left is found by the sweep.
+
+        :param waited: seconds of it that are over already.
+        """
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            publisher.stop(STOP_WITHIN)
+            publisher.stop(max(STOP_WITHIN - waited, 0.0))
 
     def before_fork(self) -> None:
         """Nothing to let go: threads do not cross a fork."""

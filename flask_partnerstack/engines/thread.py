@@ -91,11 +91,19 @@ class ThreadEngine:
         if self._crew is not None:
             self._crew.nudge()
 
-    def stop(self) -> None:
-        """Take nothing more, and wait for sends under way: 2 seconds, or as long as told."""
+    def begin_to_stop(self) -> None:
+        """Take nothing more."""
+        if self._crew is not None:
+            self._crew.dismiss()
+
+    def stop(self, *, waited: float = 0.0) -> None:
+        """Take nothing more, and wait for sends under way: 2 seconds, or as long as told.
+
+        :param waited: seconds of it that are over already.
+        """
         crew, self._crew, self.awake = self._crew, None, False
         if crew is not None:
-            crew.stop(self._stop_within)
+            crew.stop(max(self._stop_within - waited, 0.0))
 
     def before_fork(self) -> None:
         """Nothing to let go: threads do not cross a fork."""
@@ -113,7 +121,7 @@ class _Crew:
     """
 
     def __init__(self, work: Work, size: int, poll: float, make_thread: MakeThread) -> None:
-        self._work = weakref.ref(work, lambda _gone: self._dismiss())
+        self._work = weakref.ref(work, lambda _gone: self.dismiss())
         self._size = size
         self._poll = poll
         self._make_thread = make_thread
@@ -135,13 +143,13 @@ class _Crew:
 
     def stop(self, within: float) -> None:
         deadline = time.monotonic() + within
-        self._dismiss()
+        self.dismiss()
         if self._scheduler is not None:  # it may be handing out the last jobs just now
             self._scheduler.join(max(deadline - time.monotonic(), 0.0))
         with self._change:
             self._change.wait_for(lambda: self._busy == 0, max(deadline - time.monotonic(), 0.0))
 
-    def _dismiss(self) -> None:
+    def dismiss(self) -> None:
         with self._change:
             self._stopping = True
             self._change.notify_all()
