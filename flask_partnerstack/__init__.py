@@ -38,8 +38,8 @@ The house, from roof to ground. A file imports only from lower floors::
         a click; the configuration; how long to wait
     values
         what a key of the configuration takes
-    errors | forks | frozen
-        every error; what must not cross a fork; frozen data, made fast
+    errors | forks | frozen | _heard
+        every error; what must not cross a fork; frozen data, made fast; a log that is not silenced
 """
 
 from . import errors as errors

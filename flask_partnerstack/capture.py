@@ -19,6 +19,7 @@ from ._caches import keep_private
 from ._caches import own_copy
 from ._cookie import is_set
 from ._cookie import set_cookie
+from ._heard import let_be_heard
 from ._on_g import REFERRAL
 from ._presence import is_visit
 from ._state import EXTENSION
@@ -65,14 +66,16 @@ def capturing(process: Callable[..., Any], extensions: Mapping[str, Any]) -> Cal
     """
     state: State = extensions[EXTENSION]
     engine, key, mentions = state.engine, state.visit_key, _looking(state)
+    seen: State | None = None
     # Twice as fast as going through the proxies for each attribute.
     this_request, this_g = request._get_current_object, _this_g  # type: ignore[attr-defined]
 
     def preprocess_request(*given: Any) -> Any:
-        nonlocal state, engine, mentions
-        if extensions[EXTENSION] is not state:
-            state = extensions[EXTENSION]
+        nonlocal state, seen, engine, mentions
+        if extensions[EXTENSION] is not seen:
+            state = seen = extensions[EXTENSION]
             engine, mentions = state.engine, _looking(state)
+            let_be_heard()  # a migration that the app ran at its start may have silenced us
         if not engine.awake:
             engine.wake()
         environ = this_request().environ

@@ -22,6 +22,7 @@ from celery import shared_task
 from flask import Flask
 from flask import has_app_context
 
+from ._heard import let_be_heard
 from ._state import State
 from ._state import get_state
 from .engines import Publish
@@ -146,4 +147,5 @@ def _state() -> State:
             f"A Celery task of Flask-PartnerStack ran without an app. {_RECIPE}"
             "its FlaskTask runs each task in the app's context."
         )
+    let_be_heard()  # workers may set up their logging after the app
     return get_state()

@@ -24,6 +24,7 @@ from . import startup
 from . import tracking
 from . import verification
 from ._db import join_metadata
+from ._heard import let_be_heard
 from ._on_g import show_always
 from ._runs import AskCustomer
 from ._runs import AskSuccess
@@ -72,6 +73,7 @@ class PartnerStack:
         """
         startup.check_app(app)
         startup.refuse_second(app)
+        let_be_heard()
         settings = Settings.from_mapping(app.config)
         db = self._db if db is None else db
         place = startup.place_of(app, settings, db)

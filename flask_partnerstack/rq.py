@@ -23,6 +23,7 @@ from flask import has_app_context
 from rq import Queue
 from rq import get_current_job
 
+from ._heard import let_be_heard
 from ._state import EXTENSION
 from ._state import State
 from ._state import context_of
@@ -122,4 +123,5 @@ def _state() -> State:
             "with app.app_context(): Worker([queue], connection=...).work(), or with Flask-RQ's "
             "flask rq worker."
         )
+    let_be_heard()  # workers may set up their logging after the app
     return get_state()
