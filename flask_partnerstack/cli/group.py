@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -25,6 +27,13 @@ R = TypeVar("R")
 @click.group()
 def partnerstack() -> None:
     """See and steer what is reported to PartnerStack."""
+    _spell_out(sys.stdout)
+
+
+def _spell_out(output: object) -> None:
+    """Have an output write what it has no letters for as escapes: one of Windows, for one."""
+    if isinstance(output, io.TextIOWrapper) and codecs.lookup(output.encoding).name != "utf-8":
+        output.reconfigure(errors="backslashreplace")
 
 
 def in_app(function: Callable[P, R]) -> Callable[P, R]:

@@ -237,3 +237,13 @@ def test_a_damaged_conversion_is_shown_by_what_its_entry_knows(app: Flask) -> No
 def damage(app: Flask) -> None:
     with get_state(app).ledger.storage.write() as conn:
         conn.execute(entries.update(), {"payload": '{"v": 1, "customer_key"'})
+
+
+def test_a_name_that_the_terminal_cannot_write(app: Flask) -> None:
+    """Windows in a file, and old locales, have not every letter: those are spelled out."""
+    with app.app_context():
+        track_conversion("one", xid=XID, name="Zoë 日本")
+    group = FlaskGroup(create_app=lambda: app)
+    shown = CliRunner(charset="latin-1").invoke(group, ["partnerstack", "show", "one"])
+    assert shown.exit_code == 0, shown.exception
+    assert "Zoë \\u65e5\\u672c" in shown.output
