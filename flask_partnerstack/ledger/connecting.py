@@ -29,6 +29,8 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError
+from .pooled import bound_pooled
+from .pooled import set_up_postgresql
 from .trouble import codes_of
 from .waiting import bound_answers
 from .waiting import connect_arguments
@@ -110,16 +112,17 @@ def make_engine(url: URL) -> Engine:
         ) from e
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", set_up_postgresql)
     elif engine.dialect.name in _BOUND_LOCK_WAIT:
         event.listen(engine, "connect", _bound_lock_wait(engine.dialect.name))
     bound_answers(engine)
     return engine
 
 
-#: Bounds how long a statement waits for a row, or a table, that somebody else holds: for ever on
-#: PostgreSQL, 50 seconds and a day or a year on MySQL and MariaDB unless told. A signup must not.
+#: Bounds how long a statement waits for a row, or a table, that somebody else holds: 50 seconds and
+#: a day or a year on MySQL and MariaDB unless told, for ever on PostgreSQL. A signup must not.
 _BOUND_LOCK_WAIT = {
-    "postgresql": "SET lock_timeout = 2500",
     "mysql": "SET innodb_lock_wait_timeout = 2, lock_wait_timeout = 2",
     "mariadb": "SET innodb_lock_wait_timeout = 2, lock_wait_timeout = 2",
 }
@@ -185,6 +188,7 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
         with _taking_writes(engine, conn), conn.begin():
             if engine.dialect.name == "sqlite":
                 _begin_sqlite(conn, reading=reading)
+            bound_pooled(conn)
             yield conn
 
 

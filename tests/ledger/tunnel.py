@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 
@@ -34,6 +35,10 @@ class Tunnel:
         for end in (*self._ends, self._listener):
             end.close()
 
+    def changed(self, data: bytes) -> bytes:
+        """Return what is handed on of ``data``: all of it."""
+        return data
+
     def _listen(self) -> None:
         while True:
             try:
@@ -50,9 +55,21 @@ class Tunnel:
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         while data := _received(source):
             if not self._is_silent:
-                target.sendall(data)
+                target.sendall(self.changed(data))
         if not self._is_silent:
             _hang_up(target)
+
+
+class Pooler(Tunnel):
+    """Tells PostgreSQL's clients no process of the server's, as PgBouncer does."""
+
+    def changed(self, data: bytes) -> bytes:
+        """Return ``data`` with another number in the place of the process's."""
+        return _KEY_DATA.sub(b"\\1\xff\xff\xff", data)
+
+
+#: BackendKeyData: https://www.postgresql.org/docs/current/protocol-message-formats.html
+_KEY_DATA = re.compile(rb"(K\x00\x00\x00\x0c\x00)...", re.DOTALL)
 
 
 def _hang_up(end: socket.socket) -> None:
