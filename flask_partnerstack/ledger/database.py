@@ -36,6 +36,7 @@ from .guard import Guard
 from .guard import Opened
 from .guard import TakenAway
 from .home import home_of
+from .rescue import look_into
 from .rescue import rescue
 from .rescue import set_aside
 from .trouble import told
@@ -262,7 +263,9 @@ class Database:
         :raises TakenAway: it is not in there. Another file was put in the place of that one, by
             another process that wrote it back perhaps, or another thread had no more patience.
         """
-        if watched is None or self._guard is None or self._guard.is_there(watched):
+        if watched is None or self._guard is None:
+            return
+        if self._guard.is_there(watched) and not self._guard.is_stripped():
             return
         was_copied = watched.is_copied
         self._recover(self._guard)
@@ -286,17 +289,30 @@ class Database:
 
     def _set_right(self, guard: Guard) -> None:
         condition = guard.look()
-        if condition is Condition.WELL:
-            return
+        if condition is Condition.STRIPPED and not self._is_open:
+            guard.watch_beside()  # the last who had it open took them away, as is right
+        elif condition is not Condition.WELL:
+            aside = self._save(guard, condition)
+            self._open_anew(guard)
+            if aside is not None:
+                look_into(aside, guard.path)
+
+    def _save(self, guard: Guard, condition: Condition) -> Path | None:
         if condition is Condition.DAMAGED or guard.is_foreign():
             set_aside(guard)
-        if condition is not Condition.DAMAGED:
-            rescue(self._engine, guard)
+        return None if condition is Condition.DAMAGED else rescue(self._engine, guard)
+
+    def _open_anew(self, guard: Guard) -> None:
         self._prepared = False  # whatever keeps this from being done is tried again
         # What was moved away is closed without a last checkpoint: SQLite notices.
         self._engine.dispose()
         guard.forget()
         self._furnish()
+
+    @property
+    def _is_open(self) -> bool:
+        pool: Any = self._engine.pool
+        return bool(pool.checkedin() or pool.checkedout())
 
 
 def _dispose(engine: Engine) -> None:

@@ -1,8 +1,9 @@
 """``Guard``: notices when the ledger's file is taken away under a running process.
 
 Deleted, replaced, or overwritten: SQLite goes on writing to a file that nobody will ever find, or
-over something that somebody may need. A look costs two system calls before each transaction, and
-one more after each that writes.
+over something that somebody may need. The same where only what is beside it is deleted, its log
+above all, in which everything is written first. A look costs four system calls before each
+transaction, and three more after each that writes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _MAGIC = b"SQLite format 3\x00"
 _COMPANIONS = ("-wal", "-shm")
 _NOWHERE = (0, 0)
 
+Identity = tuple[int, int]
+
 
 class TakenAway(OSError):
     """Nothing of what was to be written is in the file that is found from now on."""
@@ -37,6 +40,7 @@ class Condition(Enum):
 
     WELL = "well"
     GONE = "gone"
+    STRIPPED = "stripped"
     REPLACED = "replaced"
     DAMAGED = "damaged"
 
@@ -49,7 +53,7 @@ class Opened:
     (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_)
 
     :ivar is_copied: what it held was, or is just being, copied: without what comes later.
-    :ivar is_restored: that copy took its place.
+    :ivar is_restored: what it held is in the file that is found from now on.
     """
 
     is_copied = False
@@ -58,7 +62,7 @@ class Opened:
     def __init__(self, path: Path) -> None:
         self.descriptor: int = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self.descriptor)
-        self.identity: tuple[int, int] = found.st_dev, found.st_ino
+        self.identity: Identity = found.st_dev, found.st_ino
         # Not at exit: another thread may be writing until the very end.
         weakref.finalize(self, os.close, self.descriptor).atexit = False
 
@@ -67,7 +71,7 @@ class Opened:
         return os.pread(self.descriptor, len(_MAGIC), 0)
 
 
-_opened: weakref.WeakValueDictionary[tuple[int, int], Opened] = weakref.WeakValueDictionary()
+_opened: weakref.WeakValueDictionary[Identity, Opened] = weakref.WeakValueDictionary()
 #: Reentrant, because the garbage that is collected meanwhile may be a watched file.
 _opening = forks.LateLock(reentrant=True)
 
@@ -84,9 +88,10 @@ class Guard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._wal = Path(f"{path}-wal")
+        self._companions = tuple(Path(f"{path}{suffix}") for suffix in _COMPANIONS)
         self._watched: Opened | None = None
-        self._last_wal: tuple[int, int] | None = None
+        #: What was beside it when it was opened. SQLite takes none away while anybody has it open.
+        self._beside: tuple[Identity | None, ...] = (None, None)
 
     @property
     def watched(self) -> Opened | None:
@@ -97,7 +102,11 @@ class Guard:
         """From now on the file that is there now is the right one."""
         if self._watched is None:
             self._watched = _open(self.path)
-            self._last_wal = _identity(self._wal)
+            self.watch_beside()
+
+    def watch_beside(self) -> None:
+        """From now on what is beside the file belongs to it."""
+        self._beside = self._found_beside()
 
     def forget(self) -> None:
         """Stop watching. The SQLite connections of whoever watched by this must be closed."""
@@ -110,8 +119,25 @@ class Guard:
             return Condition.WELL
         if not self.is_there(watched):
             return Condition.REPLACED if self.path.exists() else Condition.GONE
-        self._last_wal = _identity(self._wal) or self._last_wal
+        if self.is_stripped():
+            return Condition.STRIPPED
         return Condition.WELL if watched.head() in (_MAGIC, b"") else Condition.DAMAGED
+
+    def is_stripped(self) -> bool:
+        """Say whether anything that belongs to the file is there no longer."""
+        found = self._found_beside()
+        if found == self._beside:
+            return False
+        # What is there for the first time belongs to it, too.
+        self._beside = tuple(old or new for old, new in zip(self._beside, found, strict=True))
+        return self._beside != found
+
+    def has_its_log(self) -> bool:
+        """Say whether the log is there in which everything is written first."""
+        return self._found_beside()[0] == self._beside[0]
+
+    def _found_beside(self) -> tuple[Identity | None, ...]:
+        return tuple(_identity(companion) for companion in self._companions)
 
     def is_there(self, watched: Opened | None) -> bool:
         """Say whether the file that is there now is the one that was watched then."""
@@ -174,26 +200,47 @@ class Guard:
                 return False
             # A new file would be overwritten by what the old one left beside it.
             self._remove_stale_companions()
-            copy = Path(f"{self.path}.restored-{_moment()}")
-            self._copy(connection, copy)
+            copy = self._copied(connection, "restored")
             if not _is_put(copy, self.path):
                 return False
-            if self._watched is not None:
-                self._watched.is_restored = True
+            self.keep()
             return True
+
+    def complete(self, connection: sqlite3.Connection) -> Path | None:
+        """Write a ledger whose log is gone back from a connection that still has both open.
+
+        Return where its file went, in which others may have begun anew without the log. ``None``:
+        another file is in its place, as another process did so first.
+        """
+        with self._alone():
+            if not self.path.exists() or not self.is_there(self.watched):
+                return None
+            copy = self._copied(connection, "restored")
+            aside = Path(f"{self.path}.replaced-{_moment()}")
+            _keep_as(aside, self.path)
+            self._move_companions(str(aside))
+            copy.rename(self.path)
+            self.keep()
+            return aside
 
     def save(self, connection: sqlite3.Connection) -> Path:
         """Write what a replaced ledger held beside its successor, and return where."""
         with self._alone():
             self._remove_stale_companions()
-            copy = Path(f"{self.path}.replaced-{_moment()}")
-            self._copy(connection, copy)
-            return copy
+            return self._copied(connection, "replaced")
 
-    def _copy(self, connection: sqlite3.Connection, target: Path) -> None:
+    def keep(self) -> None:
+        """Note that what the watched file held is in the one that is found from now on."""
+        if self._watched is not None:
+            self._watched.is_restored = True
+
+    def _copied(self, connection: sqlite3.Connection, what: str) -> Path:
+        """Return a new file that holds what the watched one held, named by what it is."""
         if self._watched is not None:
             self._watched.is_copied = True
-        connection.execute("VACUUM INTO ?", (str(target),))
+        copy = Path(f"{self.path}.{what}-{_moment()}")
+        connection.execute("VACUUM INTO ?", (str(copy),))
+        return copy
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -209,22 +256,25 @@ class Guard:
 
     def _move(self, target: str) -> Path:
         self.path.rename(target)
+        self._move_companions(target)
+        return Path(target)
+
+    def _move_companions(self, target: str) -> None:
         for suffix in _COMPANIONS:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}{suffix}").rename(f"{target}{suffix}")
-        return Path(target)
 
     def _remove_stale_companions(self) -> None:
         """Remove what the watched file left beside it, unless they are another file's by now.
 
         SQLite would replay them into whatever lies in the file's place.
         """
-        if self._last_wal is None or _identity(self._wal) == self._last_wal:
-            for suffix in _COMPANIONS:
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        if self._beside[0] is None or self.has_its_log():
+            for companion in self._companions:
+                companion.unlink(missing_ok=True)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> Identity | None:
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -246,6 +296,14 @@ def _is_put(copy: Path, place: Path) -> bool:
     finally:
         copy.unlink(missing_ok=True)
     return True
+
+
+def _keep_as(aside: Path, place: Path) -> None:
+    """Give the file in a place another name, so that another one can be put there."""
+    try:
+        os.link(place, aside)  # at no time is there none
+    except OSError:  # no file has two names there
+        place.rename(aside)
 
 
 def _moment() -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from typing import Final
 
@@ -13,31 +16,68 @@ from .guard import Guard
 log: Final = logging.getLogger("flask_partnerstack")
 
 
-def rescue(engine: Engine, guard: Guard) -> None:
+def rescue(engine: Engine, guard: Guard) -> Path | None:
     """Write down what the file held that is gone, from a connection that has it open.
+
+    Return what :func:`look_into` is to look into when all connections are closed.
 
     :raises TimeoutError: another thread has the only one, and keeps it for long.
     """
     pool: Any = engine.pool
-    if pool.checkedin():
-        _write_down(engine, guard)
+    if guard.is_there(guard.watched) and guard.has_its_log():
+        log.warning(_INDEX, guard.path, guard.path)
+        guard.keep()  # the index is made anew from the log
+    elif pool.checkedin():
+        return _write_down(engine, guard)
     elif pool.checkedout():  # a new connection would open another file
         raise TimeoutError("its file was taken away, and another thread has it open for long")
     else:
         guard.give_up()
         log.error(_LOST, guard.path)
+    return None
 
 
-def _write_down(engine: Engine, guard: Guard) -> None:
+def _write_down(engine: Engine, guard: Guard) -> Path | None:
     connection = engine.raw_connection()
     try:
         driver: Any = connection.driver_connection
+        if aside := guard.complete(driver):
+            return aside
         if guard.restore(driver):
             log.error(_RESTORED, guard.path)
         else:
             log.error(_REPLACED, guard.path, guard.save(driver))
+        return None
     finally:
         connection.close()
+
+
+def look_into(aside: Path, ledger: Path) -> None:
+    """Say what is in the file that was without its log, and remove it where that is nothing new.
+
+    When every connection to it is closed: SQLite would have it share what they had of it.
+    """
+    if _has_more(aside, ledger):
+        log.error(f"{_COMPLETED} {_BEGUN}", ledger, aside, aside)
+        return
+    log.error(_COMPLETED, ledger)
+    for file in aside.parent.glob(f"{aside.name}*"):
+        file.unlink()
+
+
+def _has_more(aside: Path, ledger: Path) -> bool:
+    with closing(sqlite3.connect(aside)) as found:
+        try:
+            found.execute("ATTACH ? AS ledger", (str(ledger),))
+            return found.execute(_MORE).fetchone() is not None
+        except sqlite3.Error as e:  # it cannot be told, but where all was in the log
+            return "no such table" not in str(e)
+
+
+_MORE = (
+    "SELECT 1 FROM main.partnerstack_entry WHERE customer_digest NOT IN "
+    "(SELECT customer_digest FROM ledger.partnerstack_entry)"
+)
 
 
 def set_aside(guard: Guard) -> None:
@@ -53,6 +93,18 @@ _LOST = (
     "again. A new one is begun where there is none."
 )
 _RESTORED = "The ledger %s was taken away. It is written back, whole."
+_COMPLETED = (
+    "The file %s-wal was taken away, and with it what was in no other file of the ledger's yet. It "
+    "is written back, whole. Let no deploy and no clean-up delete it, nor -shm."
+)
+_BEGUN = (
+    "What another process recorded without it, if any, is in %s, and is taken over by: flask "
+    "partnerstack move --from sqlite:///%s"
+)
+_INDEX = (
+    "The file %s-shm was taken away. Nothing is lost, but let no deploy and no clean-up delete it, "
+    "nor %s-wal, which has conversions in it."
+)
 _REPLACED = (
     "The ledger %s was replaced by another file, which is used from now on. What the old one held "
     "is in %s."

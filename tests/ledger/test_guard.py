@@ -101,6 +101,103 @@ def test_a_ledger_deleted_while_nobody_had_it_open_is_begun_anew(
     assert "would send it again" in caplog.text
 
 
+READ = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+for row in connection.execute("SELECT customer_key FROM partnerstack_entry ORDER BY id"):
+    print(*row)
+"""
+
+
+def keys_elsewhere(path: Path) -> list[str]:
+    """Read the customer keys in another process, as the one that comes after a kill sees them."""
+    ran = subprocess.run(
+        [sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=True
+    )
+    return ran.stdout.split()
+
+
+def take_away(path: Path, suffixes: tuple[str, ...]) -> None:
+    for suffix in suffixes:
+        Path(f"{path}{suffix}").unlink()
+
+
+@pytest.mark.parametrize("suffixes", [("-wal",), ("-wal", "-shm")])
+def test_a_log_that_is_deleted_is_written_back(
+    ledger: Ledger,
+    conversion: Make,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
+    suffixes: tuple[str, ...],
+) -> None:
+    """As by a deploy that cleans its folder of all but the ledger: SQLite would notice nothing."""
+    ledger.record(conversion("before"))
+    take_away(path, suffixes)
+    ledger.record(conversion("after"))
+    assert keys_elsewhere(path) == ["before", "after"]
+    assert f"{path}-wal was taken away" in caplog.text
+    assert not list(path.parent.glob("*.replaced-*"))
+
+
+def test_an_index_that_is_deleted_is_made_anew(
+    ledger: Ledger, conversion: Make, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two processes would write over each other's lines, each by an index of its own."""
+    ledger.record(conversion("before"))
+    take_away(path, ("-shm",))
+    assert keys_elsewhere(path) == ["before"]  # which makes another
+    ledger.record(conversion("after"))
+    assert keys_elsewhere(path) == ["before", "after"]
+    assert f"{path}-shm was taken away" in caplog.text
+
+
+def test_a_log_deleted_while_it_is_written_is_written_back_at_once(
+    ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """Before anybody is told that it is recorded."""
+    ledger.record(conversion("before"))
+    with ledger.storage.write() as conn:
+        insert(conn, new_row(conversion("meanwhile"), utcnow(), None))
+        take_away(path, ("-wal", "-shm"))
+    assert keys_elsewhere(path) == ["before", "meanwhile"]
+
+
+RECORD = """
+import sys
+from datetime import timedelta
+from sqlalchemy import make_url
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.ledger import Database, Ledger
+ledger = Ledger(Database(make_url(sys.argv[1]), embedded=True), lease=timedelta(1))
+ledger.record(Conversion.of(customer_key="theirs", xid="abcd1234"))
+"""
+
+
+def test_what_was_begun_without_the_log_is_kept(
+    ledger: Ledger, conversion: Make, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The deploy's new process sees no ledger and begins one, before the old one looks again."""
+    ledger.record(conversion("before"))
+    take_away(path, ("-wal", "-shm"))
+    subprocess.run([sys.executable, "-c", RECORD, f"sqlite:///{path}"], check=True)
+    ledger.record(conversion("after"))
+    assert keys_elsewhere(path) == ["before", "after"]
+    (begun,) = path.parent.glob("partnerstack.db.replaced-*[0-9]")
+    assert keys(begun) == ["theirs"]
+    assert f"move --from sqlite:///{begun}" in caplog.text
+
+
+def test_a_log_that_sqlite_removed_is_not_missed(
+    database: Database, ledger: Ledger, conversion: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever closes a file last takes away what is beside it: before a fork, for one."""
+    ledger.record(conversion("before"))
+    database.before_fork()
+    ledger.record(conversion("after"))
+    assert [entry.customer_key for entry in ledger.entries()] == ["after", "before"]
+    assert "taken away" not in caplog.text
+
+
 @contextmanager
 def recording_meanwhile(ledger: Ledger, conversion: Conversion) -> Iterator[None]:
     """Another thread that is in the middle of recording, and goes on once it is waited for."""
@@ -500,17 +597,17 @@ def test_two_that_recover_one_ledger_at_once_lose_nothing(
     """As where "rm partnerstack.db*" takes the lock's file away that one of them has already."""
     other = Ledger(Database(make_url(f"sqlite:///{path}"), embedded=True), lease=timedelta(1))
 
-    def copy_later(self: guard.Guard, *given: Any) -> None:
-        monkeypatch.setattr(guard.Guard, "_copy", copy)
+    def copy_later(self: guard.Guard, *given: Any) -> Path:
+        monkeypatch.setattr(guard.Guard, "_copied", copy)
         Path(f"{path}.lock").unlink()
         other.record(conversion("other"))
         other.close()  # so that it is in the file, and not beside it
-        copy(self, *given)
+        return copy(self, *given)
 
-    copy = guard.Guard._copy
+    copy = guard.Guard._copied
     for each in (ledger, other):
         assert not any(each.counts().values())
-    monkeypatch.setattr(guard.Guard, "_copy", copy_later)
+    monkeypatch.setattr(guard.Guard, "_copied", copy_later)
     path.unlink()
     ledger.record(conversion("one"))
     ledger.close()
@@ -518,8 +615,9 @@ def test_two_that_recover_one_ledger_at_once_lose_nothing(
     assert not list(path.parent.glob("partnerstack.db.restored*"))
 
 
+@pytest.mark.parametrize("taken", ["", "-wal"])
 def test_a_ledger_is_written_back_where_no_file_has_two_names(
-    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, conversion: Make, path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
 ) -> None:
     """Some filesystems know no hard links, nor do some volumes of a container."""
 
@@ -528,7 +626,7 @@ def test_a_ledger_is_written_back_where_no_file_has_two_names(
 
     monkeypatch.setattr(os, "link", link)
     ledger.record(conversion("before"))
-    path.unlink()
+    Path(f"{path}{taken}").unlink()
     ledger.record(conversion("after"))
     ledger.close()
     assert keys(path) == ["before", "after"]
