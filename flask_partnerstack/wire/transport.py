@@ -124,13 +124,23 @@ class HTTPTransport:
     def _route_to(self, host: str) -> _Route:
         mine = self._routes.__dict__
         if host not in mine:
-            mine[host] = _find_route(host)
+            try:
+                mine[host] = _find_route(host)
+            except (requests.RequestException, HTTPError, ValueError) as e:
+                # Without its text, in which a proxy's password may be.
+                raise OSError(_NO_PROXY.format(type(e).__name__)) from None
         route: _Route = mine[host]
         return route
 
 
 def _target(parts: SplitResult) -> str:
     return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+
+
+_NO_PROXY = (
+    "the environment's proxy (HTTPS_PROXY, ALL_PROXY) cannot be used, {}. Expected "
+    "http://host:port, or socks5h://host:port with: pip install PySocks"
+)
 
 
 @dataclass(frozen=True)

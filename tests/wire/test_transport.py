@@ -623,6 +623,17 @@ def test_proxy(listen: Listen, transport: HTTPTransport, monkeypatch: pytest.Mon
     assert proxy.requests[0].startswith(f"POST {url}/conversion/xid HTTP/1.1".encode())
 
 
+@pytest.mark.parametrize("proxy", ["http://me:s3kr1t@ no proxy", "gopher://me:s3kr1t@127.0.0.1:1"])
+def test_proxy_that_cannot_be_used(
+    transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """It is said which setting is wrong and what is right, and not what it was."""
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(NotSent, match=r"\(HTTPS_PROXY, ALL_PROXY\).*PySocks") as refused:
+        transport.send(post("http://partnerstack.invalid"), within=WITHIN)
+    assert "s3kr1t" not in str(refused.value)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_no_proxy_to_this_machine(
