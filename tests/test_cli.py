@@ -314,7 +314,7 @@ PartnerStack(app)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_worker_delivers_until_it_is_stopped(tmp_path: Path, number: int) -> None:
     """In a process of its own it delivers what another recorded, and ends cleanly."""
     with SandboxProcess() as sandbox:
@@ -363,7 +363,9 @@ def started(folder: Path, url: str, *command: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_deliver_is_stopped_between_two_sends(tmp_path: Path, number: int, code: int) -> None:
     """Stopped while it sends, it hears the answer and settles the entry; the next is not begun."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -382,15 +384,18 @@ def test_deliver_is_stopped_between_two_sends(tmp_path: Path, number: int, code:
 
 ROTATED = """
 import signal
-signal.signal(signal.SIGUSR1, lambda *_: print("Logs reopened.", flush=True))
+signal.signal(signal.{name}, lambda *_: print("Logs reopened.", flush=True))
 """
 
 
-def test_a_worker_goes_on_after_a_signal_of_the_apps_own(tmp_path: Path) -> None:
-    """Only SIGINT and SIGTERM end it, and not one that an app has its logs reopened by."""
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
+def test_a_worker_goes_on_after_a_signal_of_the_apps_own(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Only what asks it to stop ends it, and not one that an app has its logs reopened by."""
     with SandboxProcess() as sandbox:
         site = SITE.format(instance=str(tmp_path), url=sandbox.conversion_url)
-        (tmp_path / "shop.py").write_text(site + ROTATED)
+        (tmp_path / "shop.py").write_text(site + ROTATED.format(name=number.name))
         worker = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "shop", "partnerstack", "worker"],
             cwd=tmp_path,
@@ -399,7 +404,7 @@ def test_a_worker_goes_on_after_a_signal_of_the_apps_own(tmp_path: Path) -> None
         )
         assert worker.stdout is not None
         assert worker.stdout.readline().startswith("Delivering from sqlite:///")
-        worker.send_signal(signal.SIGUSR1)
+        worker.send_signal(number)
         assert worker.stdout.readline() == "Logs reopened.\n"
         _record_one(site)
         while not sandbox.received():

@@ -1,8 +1,8 @@
 """The ``flask partnerstack`` commands: each a few lines over a method of the same name.
 
 Found through the ``flask.commands`` entry point, without the app doing anything. Exit codes: 0 all
-is well, 1 something is wrong, 2 it was called wrongly, 130 stopped by Ctrl-C, 143 by SIGTERM;
-``worker`` and ``sandbox``, which run until they are stopped, end with 0 then.
+is well, 1 something is wrong, 2 it was called wrongly, 130 stopped by Ctrl-C, 143 by SIGTERM, 129
+by SIGHUP; ``worker`` and ``sandbox``, which run until they are stopped, end with 0 then.
 """
 
 from . import checking as checking

@@ -33,6 +33,7 @@ from .output import json_option
 from .output import say_json
 from .output import say_json_line
 from .progress import LongWork
+from .progress import asking
 
 
 @partnerstack.command("requeue")
@@ -238,14 +239,14 @@ def _read_until(numbers: Collection[int], reader: socket.socket) -> None:
 
 @contextmanager
 def _until_stopped() -> Iterator[Callable[[], object]]:
-    """Yield what waits for Ctrl-C or SIGTERM."""
+    """Yield what waits for Ctrl-C, SIGTERM or SIGHUP."""
     # Whatever a handler in Python sets, a signal may come just before the wait for it begins, and
     # is then seen when the wait is over. The interpreter's own writes a byte at once:
     # https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     wakeup = signal.set_wakeup_fd(writer.fileno())
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = asking()
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
         yield partial(_read_until, numbers, reader)

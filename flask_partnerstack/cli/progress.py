@@ -24,11 +24,23 @@ STOPPED = BY_SIGNAL + signal.SIGINT
 ASKING = (signal.SIGINT, signal.SIGTERM)
 
 
+def asking() -> tuple[int, ...]:
+    """Return the signals by which this process is asked to stop.
+
+    That its terminal was closed is one of them, unless nohup or the app has that mean something
+    else.
+    """
+    hung_up: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hung_up is None or signal.getsignal(hung_up) is not signal.SIG_DFL:
+        return ASKING
+    return (*ASKING, hung_up)
+
+
 class LongWork:
     """Work that is done bit by bit.
 
-    The first Ctrl-C or SIGTERM lets the bit under way be finished, a second one does not. Either
-    way the command says how much is done, and ends with exit code 130, or 143 after a SIGTERM.
+    The first Ctrl-C, SIGTERM or SIGHUP lets the bit under way be finished, a second one does not.
+    Either way the command says how much is done, and ends with exit code 130, 143 or 129.
 
     :param doing: what it does, as in "Pruned 500 of 2000".
     :param total: how many bits there are, when that is known.
@@ -49,7 +61,7 @@ class LongWork:
 
     def __enter__(self) -> LongWork:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._stop) for number in ASKING}
+            self._before = {number: signal.signal(number, self._stop) for number in asking()}
         return self
 
     def __exit__(
@@ -86,7 +98,7 @@ class LongWork:
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.stopped = True
         self._code = BY_SIGNAL + number
-        for each in ASKING:  # the next one interrupts at once
+        for each in self._before:  # the next one interrupts at once
             signal.signal(each, signal.default_int_handler)
 
     def _listen_no_more(self) -> None:
