@@ -284,6 +284,18 @@ def test_a_ledger_file_that_cannot_be_written_stops_the_start(tmp_path: Path) ->
         PartnerStack(Flask("app", instance_path=str(tmp_path)))
 
 
+def test_a_file_of_another_users_is_blamed_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that root ran has made the ledger; its folder is as it should be."""
+    (tmp_path / "partnerstack.db").touch()
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write to every file
+    with pytest.raises(ConfigurationError) as caught:
+        PartnerStack(Flask("app", instance_path=str(tmp_path)))
+    assert f"the ledger's file {tmp_path / 'partnerstack.db'} cannot" in caught.value.expected
+    assert "chown" in caught.value.expected
+
+
 def test_a_folder_as_the_ledger_is_called_one(make_app: MakeApp, tmp_path: Path) -> None:
     """A LEDGER_URL that names a folder is told so, with a file in it; its parent is not blamed."""
     with pytest.raises(ConfigurationError) as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from dataclasses import dataclass
@@ -88,7 +87,6 @@ class Place:
                 self.home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path.parent):
                 pass
-            _check_writable(self.path)
         except OSError as e:
             raise ConfigurationError(
                 LEDGER_URL,
@@ -97,6 +95,18 @@ class Place:
                 "set this key, for instance to sqlite:////var/lib/app/partnerstack.db, and run "
                 "flask partnerstack init-db once.",
             ) from e
+        self._check_file(self.path)
+
+    def _check_file(self, path: Path) -> None:
+        # Not by opening it: its end would take another app's locks on the file, in this process,
+        # away.
+        if path.exists() and not os.access(path, os.W_OK):
+            raise ConfigurationError(
+                LEDGER_URL,
+                f"the ledger's file {path} cannot be written (Permission denied). Another user has "
+                "made it, by a command perhaps: give it to the app's user (chown), and run "
+                "flask partnerstack as that one.",
+            )
 
     def lasts(self) -> bool:
         """Say whether what is written here outlives a restart, as far as can be seen.
@@ -123,12 +133,6 @@ def in_container() -> bool:
     """Say whether this process seems to run in a container."""
     marks = ("/.dockerenv", "/run/.containerenv")
     return "KUBERNETES_SERVICE_HOST" in os.environ or any(Path(mark).exists() for mark in marks)
-
-
-def _check_writable(path: Path) -> None:
-    # Not by opening it: its end would take another app's locks on the file, in this process, away.
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _is_mounted(folder: Path) -> bool:
