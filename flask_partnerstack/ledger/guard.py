@@ -247,7 +247,8 @@ class Guard:
         """Hold a lock that all processes share, on a file of its own."""
         import fcntl  # Windows has none, and no guard: an open file cannot be deleted there
 
-        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Only read, and by everybody: root may have made it, by a command, and the app needs it.
+        lock = os.open(f"{self.path}.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

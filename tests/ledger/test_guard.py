@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -521,6 +522,18 @@ def test_a_ledger_overwritten_in_place_is_set_aside(
     assert aside.read_bytes().startswith(GARBAGE)
     assert Path(f"{aside}-wal").stat().st_size > 0  # what was not in the file yet
     assert keys(path) == ["after"]
+
+
+def test_a_lock_that_root_has_made_is_taken_by_the_app(
+    ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """Whoever set garbage aside first, by a command perhaps, leaves nobody else locked out."""
+    ledger.record(conversion("before"))
+    path.unlink()
+    before = os.umask(0o022)
+    ledger.record(conversion("after"))
+    os.umask(before)
+    assert stat.S_IMODE(path.with_suffix(".db.lock").stat().st_mode) & 0o444 == 0o444
 
 
 def test_a_fresh_process_sets_garbage_aside(
