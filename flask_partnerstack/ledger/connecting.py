@@ -188,7 +188,8 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
         with _taking_writes(engine, conn), conn.begin():
             if engine.dialect.name == "sqlite":
                 _begin_sqlite(conn, reading=reading)
-            bound_pooled(conn)
+            else:
+                bound_pooled(conn)
             yield conn
 
 

@@ -26,7 +26,8 @@ def set_up_postgresql(connection: Any, record: Any) -> None:
             cursor.execute("SET lock_timeout = 2500")
         else:
             record.info[_IS_POOLED] = True
-            connection.prepare_threshold = None
+            if hasattr(connection, "prepare_threshold"):  # psycopg2 prepares nothing by itself
+                connection.prepare_threshold = None
     connection.commit()
 
 

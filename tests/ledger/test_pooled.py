@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import create_engine
@@ -13,6 +14,7 @@ from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.ledger import AppDatabase
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.ledger.pooled import set_up_postgresql
 from tests.ledger.conftest import LEASE
 from tests.ledger.tunnel import Pooler
 from tests.ledger.tunnel import Tunnel
@@ -61,6 +63,36 @@ def test_waits_for_a_lock_are_bounded_behind_a_pooler(database: Database) -> Non
     for transaction in (database.write, database.read):
         with transaction() as conn:
             assert conn.scalar(text("SHOW lock_timeout")) == "2500ms"
+
+
+class Psycopg2:
+    """Connects to a pooler as psycopg2 does, whose connections have no room for a threshold."""
+
+    __slots__ = ("asked", "info")
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.info = SimpleNamespace(backend_pid=1)
+
+    def cursor(self) -> Psycopg2:
+        return self
+
+    def execute(self, statement: str) -> None:
+        self.asked.append(statement)
+
+    def fetchone(self) -> tuple[int]:
+        return (2,)
+
+    def commit(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_driver_that_prepares_nothing_is_told_nothing() -> None:
+    """psycopg2 does not, so that it works behind a pooler as it is."""
+    connection = Psycopg2()
+    set_up_postgresql(connection, SimpleNamespace(info={}))
+    assert connection.asked == ["SELECT pg_backend_pid()"]
 
 
 def test_an_app_tells_psycopg_of_its_pooler(servers: Servers, conversion: Make) -> None:
