@@ -25,8 +25,7 @@ def rescue(engine: Engine, guard: Guard) -> Path | None:
     """
     pool: Any = engine.pool
     if guard.is_there(guard.watched) and guard.has_its_log():
-        log.warning(_INDEX, guard.path, guard.path)
-        guard.keep()  # the index is made anew from the log
+        log.warning(_INDEX, guard.path, guard.path)  # it is made anew from the log
     elif pool.checkedin():
         return _write_down(engine, guard)
     elif pool.checkedout():  # a new connection would open another file

@@ -41,6 +41,7 @@ from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.inserting import insert
 from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.rescue import rescue
+from flask_partnerstack.ledger.trouble import Undone
 
 Make = Callable[..., Conversion]
 
@@ -160,6 +161,23 @@ def test_a_log_deleted_while_it_is_written_is_written_back_at_once(
     with ledger.storage.write() as conn:
         insert(conn, new_row(conversion("meanwhile"), utcnow(), None))
         take_away(path, ("-wal", "-shm"))
+    assert keys_elsewhere(path) == ["before", "meanwhile"]
+
+
+def test_what_is_written_by_an_index_that_is_deleted_is_not_called_written(
+    ledger: Ledger, conversion: Make, path: Path
+) -> None:
+    """Another process may have written over it, by an index that it made."""
+    ledger.record(conversion("before"))
+
+    def write() -> None:
+        with ledger.storage.write() as conn:
+            insert(conn, new_row(conversion("meanwhile"), utcnow(), None))
+            take_away(path, ("-shm",))
+
+    with pytest.raises(Undone, match="taken away"):
+        write()
+    ledger.record(conversion("meanwhile"))
     assert keys_elsewhere(path) == ["before", "meanwhile"]
 
 
