@@ -623,7 +623,7 @@ def test_proxy(listen: Listen, transport: HTTPTransport, monkeypatch: pytest.Mon
     assert proxy.requests[0].startswith(f"POST {url}/conversion/xid HTTP/1.1".encode())
 
 
-@pytest.mark.parametrize("proxy", ["http://me:s3kr1t@ no proxy", "gopher://me:s3kr1t@127.0.0.1:1"])
+@pytest.mark.parametrize("proxy", ["http://me:s3kr1t@[::1", "gopher://me:s3kr1t@127.0.0.1:1"])
 def test_proxy_that_cannot_be_used(
     transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
