@@ -220,6 +220,9 @@ contents = st.fixed_dictionaries(
 
 @unhurried
 @given(st.text() | json_values.map(json.dumps) | contents.map(json.dumps))
+@example('{"v":1,"partner_key":"ada","clicked_at":0}')
+@example('{"v":1,"partner_key":"ada","clicked_at":-0.5}')
+@example('{"v":1,"partner_key":"ada","clicked_at":1e999}')
 def test_garbage_is_nobody(text: str) -> None:
     """Whatever is stored is somebody's valid referral, or nobody's, and never an error."""
     referral = Referral.loads(text)

@@ -94,7 +94,8 @@ class Referral:
             "clicked_at": clicked_at and int(clicked_at.timestamp()),
             "sub_ids": list(self.sub_ids),
         }
-        return json.dumps({k: v for k, v in content.items() if v}, separators=(",", ":"))
+        known = {name: value for name, value in content.items() if value not in (None, "", [])}
+        return json.dumps(known, separators=(",", ":"))
 
     @classmethod
     def loads(cls, stored: str | Mapping[str, Any] | None) -> Referral:
@@ -173,11 +174,11 @@ def check_clicked_at(value: object) -> datetime | None:
 
 
 def moment(seconds: Any) -> datetime | None:
-    """Return the aware moment so many seconds after 1970, or ``None`` for what is none."""
+    """Return the aware moment so many whole seconds after 1970, or ``None`` for what is none."""
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
         return None
     try:
-        return datetime.fromtimestamp(seconds, timezone.utc)
+        return datetime.fromtimestamp(int(seconds), timezone.utc)
     except (ValueError, OverflowError, OSError):
         return None
 
