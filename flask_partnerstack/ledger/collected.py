@@ -15,6 +15,9 @@ from sqlalchemy import Engine
 from sqlalchemy import Pool
 from sqlalchemy import event
 
+#: Under which a pooled connection's ``info`` has the set that it is in.
+_MADE = "flask_partnerstack.made"
+
 
 def close_with_pools(owner: Engine | Pool) -> None:
     """Close what a pool has connected when it is collected, whatever is collected with it.
@@ -24,20 +27,22 @@ def close_with_pools(owner: Engine | Pool) -> None:
     owned = weakref.ref(owner)
     made: weakref.WeakKeyDictionary[Pool, set[Any]] = weakref.WeakKeyDictionary()
 
-    def note(driver: Any, _record: object) -> None:
+    def note(driver: Any, record: Any) -> None:
         pool = _pool_of(owned())
         if pool is None:
             return
         if pool not in made:
             made[pool] = _closed_with(pool)
+        record.info[_MADE] = made[pool]
         made[pool].add(driver)
 
-    def forget(driver: Any, _record: object) -> None:
-        for drivers in list(made.values()):
-            drivers.discard(driver)
-
     event.listen(owner, "connect", note)
-    event.listen(owner, "close", forget)
+    event.listen(owner, "close", _forget)
+
+
+def _forget(driver: Any, record: Any) -> None:
+    # Not by a look through all of them, which another thread may add to just then.
+    record.info.get(_MADE, set()).discard(driver)
 
 
 def _pool_of(owner: Engine | Pool | None) -> Pool | None:
