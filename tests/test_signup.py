@@ -493,17 +493,17 @@ def test_a_key_without_words_raises_nowhere(
     assert f"NOT recorded: {said}customer_key: expected a str" in lines[-1]
 
 
+def tracked_and_named() -> str:
+    track_conversion("acme")
+    set_customer("acme")
+    return "ok"
+
+
 def test_set_customer_outside_of_whom_is_recorded_is_not_said(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A customer who has an entry is not lost, wherever they are named once more."""
-
-    def signup() -> str:
-        track_conversion("acme")
-        set_customer("acme")
-        return "ok"
-
-    route(app, signup)
+    route(app, tracked_and_named)
     assert client.post("/signup").text == "ok"
     assert keys(app) == ["acme"]
     assert "NOT recorded" not in caplog.text
@@ -514,13 +514,7 @@ def test_set_customer_outside_of_whom_is_skipped_is_said(
 ) -> None:
     """Consent may be there by now: tracked again, they would be reported."""
     app.extensions["partnerstack"].hooks.add_skip_if(lambda _conversion: "not yet")
-
-    def signup() -> str:
-        track_conversion("acme")
-        set_customer("acme")
-        return "ok"
-
-    route(app, signup)
+    route(app, tracked_and_named)
     assert client.post("/signup").text == "ok"
     assert f"NOT recorded: customer acme, xid {XID}" in caplog.text
 

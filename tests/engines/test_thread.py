@@ -347,7 +347,7 @@ import threading, time
 from flask_partnerstack.engines import ThreadEngine
 
 class Work:
-    jobs = [lambda go_on: time.sleep(3600)]  # a send that never ends; the process must
+    jobs = [lambda go_on: time.sleep(3600)]  # a send without an end: the exit waits for none
     def take(self, limit):
         return [self.jobs.pop()] if self.jobs else []
     in_the_foreground = False
