@@ -108,13 +108,18 @@ def show(customer_key: str, as_json: bool) -> None:
         say_json({**facts_of(entry), **reported, "trail": [facts_of_attempt(t) for t in trail]})
         return
     for name, value in {**facts_of(entry), **_known(reported)}.items():
-        said = moment(value) if isinstance(value, datetime) or value is None else value
-        click.echo(f"{name:13} {said}")
+        click.echo(f"{name:13} {_said(value)}")
     click.echo()
     table(
         _TRAIL_HEADINGS,
         [(moment(t.at), t.judged.value, str(t.status or "-"), t.reason, t.answer) for t in trail],
     )
+
+
+def _said(value: object) -> object:
+    if isinstance(value, datetime):
+        return moment(value)
+    return "-" if value is None or value == "" else value
 
 
 def _known(reported: dict[str, object]) -> dict[str, object]:

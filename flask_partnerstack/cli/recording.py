@@ -16,6 +16,7 @@ from .._state import this_app
 from ..conversion import Conversion
 from ..engines import NoEngine
 from ..errors import EntryNotFound
+from ..ledger import ERASED
 from ..ledger import Cause
 from ..ledger import Entry
 from ..ledger import Status
@@ -71,18 +72,23 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     if as_json:
         say_json({**facts_of(entry), "new": known is None or comes_again(known)})
     else:
-        click.echo(_told(entry, known))
+        click.echo(_told(customer_key, entry, known))
     moved = say_where_moved()
     if moved or _is_stuck(entry):
         raise click.exceptions.Exit(1)
 
 
-def _told(entry: Entry, known: Entry | None) -> str:
+def _told(customer_key: str, entry: Entry, known: Entry | None) -> str:
     if _is_stuck(entry):
         return f"Entry {entry.id} is {_stuck_as(entry)}, and will not be sent: {entry.reason}."
     if known is not None and not comes_again(known):
-        return f"Nothing to do: {masked(entry.customer_key)} is entry {entry.id}, {entry.status}."
+        # As it was typed: an entry that was erased knows its customer no more.
+        return f"Nothing to do: {masked(customer_key)} is entry {entry.id}, {_state_of(entry)}."
     return f"Recorded entry {entry.id}: customer {masked(entry.customer_key)}, xid {entry.xid}."
+
+
+def _state_of(entry: Entry) -> str:
+    return f"{entry.status} and {ERASED}" if entry.reason == ERASED else entry.status.value
 
 
 def _is_stuck(entry: Entry) -> bool:

@@ -201,6 +201,7 @@ def test_erase_empties_one_customer(shop: Flask) -> None:
     assert result.output.startswith("Entry 1 is erased; it is delivered.\nPartnerStack may know")
     assert json.loads(run(shop, "list", "--json", "--customer", "one").output) == []
     assert json.loads(run(shop, "show", "one", "--json").output)["customer_key"] == ""
+    assert "customer_key  -\n" in run(shop, "show", "one").output
 
 
 def test_erase_of_what_waits(app: Flask) -> None:

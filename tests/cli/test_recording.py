@@ -122,6 +122,16 @@ def test_track_says_that_it_recorded_who_was_forgotten(app: Flask, forgotten: Le
     assert forgotten.get("one").status is Status.PENDING
 
 
+def test_track_names_who_was_delivered_and_forgotten(app: Flask) -> None:
+    """The entry knows them no more, so they are called as whoever tracks them calls them."""
+    run(app, "track", "acme", "--xid", XID)
+    get_state(app).dispatcher.run_pass()
+    get_state(app).ledger.erase("acme")
+    result = run(app, "track", "acme", "--xid", XID)
+    said = "Nothing to do: acme is entry 1, delivered and erased.\n"
+    assert (result.exit_code, result.output) == (0, said)
+
+
 def test_track_as_json_calls_who_was_forgotten_new(app: Flask, forgotten: Ledger) -> None:
     """Also for a script: as new as a customer whom nobody knew."""
     assert json.loads(run(app, "track", "one", "--xid", XID, "--json").output)["new"] is True
