@@ -2,7 +2,11 @@
 
     docker compose --file examples/postgres_celery/compose.yaml up
 
-or, with a PostgreSQL and a Redis of your own, each in a terminal:
+or, with a PostgreSQL and a Redis of your own (``DATABASE_URL`` and ``BROKER_URL`` say where)
+
+    pip install --editable . -r examples/postgres_celery/requirements.txt
+
+and each in a terminal:
 
     flask partnerstack sandbox
     flask --app examples.postgres_celery db upgrade

@@ -91,6 +91,8 @@ class RestartedPostgreSQL(RestartedServer):
     """A cluster."""
 
     kind, drivername, admin = "postgres", "postgresql+psycopg", "postgres"
+    #: Where it listens from its next start on, beside a socket file in its folder.
+    addresses = "127.0.0.1"
 
     def __init__(self) -> None:
         self._bin = _folder_of("initdb", sorted(Path("/usr/lib/postgresql").glob("*/bin")))
@@ -111,7 +113,8 @@ class RestartedPostgreSQL(RestartedServer):
 
     def _control(self, what: str, *more: str) -> None:
         # What a process wrote outlives it; the disk is not what is tried here.
-        options = f"-h127.0.0.1 -p{self.port} -k{self.folder} -cfsync=off"
+        listens = f"-clisten_addresses={self.addresses} -p{self.port} -k{self.folder}"
+        options = f"{listens} -cfsync=off"
         control = (str(self._bin / "pg_ctl"), f"-D{self.data}", "-w", f"-t{PATIENCE:.0f}")
         self._run(*control, f"-o{options}", f"-l{self.folder}/server.log", what, *more)
 
