@@ -72,12 +72,13 @@ def test_an_example_that_is_nowhere_is_found() -> None:
 
 @pytest.mark.parametrize("name", ["minimal", "saas", "postgres_celery", "recipes"])
 def test_an_example_says_how_it_is_started(name: str) -> None:
-    """Its folder has a page with the commands that its code names, and no link there is dead."""
+    """A page has the commands that its code names, what to install first; no link there is dead."""
     folder = ROOT / "examples" / name
     page = (folder / "README.md").read_text(encoding="utf-8")
     said = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     commands = re.findall(r"^    (.+)$", page, re.MULTILINE)
     assert commands
+    assert commands[0].startswith(("pip install", "docker compose"))  # what a fresh clone lacks
     assert all(command in said or "pytest" in command for command in commands)
     for link in re.findall(r"\]\((?!http)([^)#]+)", page):
         assert (folder / link).exists()

@@ -2,6 +2,7 @@
 
 Start a fake PartnerStack, then this program; then open http://127.0.0.1:8787/ and follow a link::
 
+    pip install .
     flask partnerstack sandbox
     flask --app examples/minimal/app run
 

@@ -1,5 +1,6 @@
 """Kettle, a small SaaS with a partner programme: sign up, log in, approve.
 
+    pip install '.[examples]'
     flask partnerstack sandbox
     flask --app examples.saas add-admin admin@kettle.example
     flask --app examples.saas run
