@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SOURCE_PAGE = (ROOT / "docs/source-page.md").read_text(encoding="utf-8")
 
+NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight")
 LIMIT = re.compile("LONGEST_|MOST_|LARGEST_|DEEPEST_")
 #: The request on PartnerStack's page, with an xid of the kind that real links carry.
 EXAMPLE = {
@@ -40,6 +41,15 @@ EXAMPLE = {
     "external_type": "xyz",
     "sub_ids": ["chskadycgbchb", "sdjvkhckjsckd"],
 }
+
+
+def table_of(name: str) -> list[dict[str, str]]:
+    """Return the rows of a table that the benchmarks wrote, by the names of its columns."""
+    page = (ROOT / "docs/compare.md").read_text(encoding="utf-8")
+    written = page.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+    lines = [line for line in written.splitlines() if line.startswith("|")]
+    headings, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return [dict(zip(headings, row, strict=True)) for row in rows]
 
 
 def functions_in(path: Path) -> set[str]:
@@ -209,3 +219,18 @@ def test_every_fixture_of_the_kit_is_documented() -> None:
     table = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
     wanted = set(re.findall(r"^def (partnerstack_\w+)", source, re.M))
     assert set(re.findall(r"^\| `(partnerstack_\w+)`", table, re.M)) == wanted
+
+
+def test_the_readme_says_of_the_sdks_what_the_table_says() -> None:
+    """Who loses everything, who lost nothing to a kill, and who of these makes a signup wait."""
+    named = re.search(r"eight event SDKs \((.+?)\)", README, re.DOTALL)
+    assert named is not None
+    names = re.split(r",\s+", named[1])
+    sdks = [row for row in table_of("survival") if row["handed to"].lower() in names]
+    unhurt = [row for row in sdks if row["kill -9, restarted"] == "50"]
+    slow = [row for row in unhurt if not row["signup, API hangs"].endswith(" ms")]
+    said = " ".join(README.split())
+    assert len(sdks) == len(names)
+    assert {row["503, then restarted"] for row in sdks} == {"0"}
+    assert f"{NUMBERS[len(unhurt)].capitalize()} lost nothing to a kill" in said
+    assert f"and {NUMBERS[len(slow)]} of these make a signup wait" in said
