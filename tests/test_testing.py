@@ -123,7 +123,9 @@ def test_a_conversion_that_did_not_get_through_is_explained(
     partnerstack_client.arrive()
     sign_up(partnerstack_client)
     partnerstack_rehearsal.assert_not_converted("acme")
-    with pytest.raises(AssertionError, match=r"'acme', xid \w+ → HTTP 400[\s\S]*pending: .*sent 1"):
+    with pytest.raises(
+        AssertionError, match=r"'acme', xid \w+ → HTTP 400[\s\S]*pending: .*sent once"
+    ):
         partnerstack_rehearsal.assert_converted("acme")
 
 
@@ -202,6 +204,28 @@ def test_a_lost_answer_is_looked_up(
     partnerstack_clock.tick(days=1)
     partnerstack_rehearsal.deliver()
     assert [look["status"] for look in partnerstack_fake.lookups()] == [200]
+    partnerstack_rehearsal.assert_converted("acme")
+
+
+def test_an_answer_that_says_nothing_is_looked_up_by_a_pair_that_has_found_somebody(
+    partnerstack_client: ReferredClient,
+    partnerstack_fake: FakePartnerStack,
+    partnerstack_rehearsal: Rehearsal,
+    partnerstack_clock: FrozenClock,
+) -> None:
+    """In an empty ledger no "no such customer" is believed; once somebody was found, two are."""
+    earlier = partnerstack_rehearsal.client()
+    earlier.arrive("ann")
+    sign_up(earlier, "globex")
+    partnerstack_clock.tick(hours=1)
+    partnerstack_rehearsal.deliver()  # globex is looked up, and found
+
+    partnerstack_fake.fault(status=500, times=1)
+    partnerstack_client.arrive("ann")
+    sign_up(partnerstack_client)
+    for _ in range(2):
+        partnerstack_clock.tick(hours=1)
+        partnerstack_rehearsal.deliver()
     partnerstack_rehearsal.assert_converted("acme")
 
 
@@ -296,6 +320,30 @@ def test_a_clock_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="aware"):
         FrozenClock(datetime(2026, 3, 1))
     assert repr(FrozenClock()).startswith("<FrozenClock at 2")
+
+
+class TestWithoutAKeyPair:
+    """Where an app has none, and a rehearsal shall have none either."""
+
+    @pytest.fixture
+    def partnerstack_config(self) -> dict[str, object]:
+        return {"PUBLIC_KEY": None, "SECRET_KEY": None}
+
+    def test_an_answer_that_says_nothing_is_asked_for_again(
+        self,
+        partnerstack_client: ReferredClient,
+        partnerstack_fake: FakePartnerStack,
+        partnerstack_rehearsal: Rehearsal,
+        partnerstack_clock: FrozenClock,
+    ) -> None:
+        """It is sent again after half an hour, and nobody is looked up."""
+        partnerstack_fake.fault(status=500, times=1)
+        partnerstack_client.arrive("ann")
+        sign_up(partnerstack_client)
+        partnerstack_clock.tick(hours=1)
+        partnerstack_rehearsal.deliver()
+        partnerstack_rehearsal.assert_converted("acme")
+        assert partnerstack_fake.lookups() == []
 
 
 class TestWithOtherConfiguration:

@@ -85,7 +85,8 @@ def _sent(one: Mapping[str, Any]) -> str:
 
 def _kept(entry: Entry) -> str:
     reason = f": {entry.reason}" if entry.reason else ""
-    return f"{entry.customer_key!r}, {entry.status.value}{reason}, sent {entry.attempts} times"
+    sent = "once" if entry.attempts == 1 else f"{entry.attempts} times"
+    return f"{entry.customer_key!r}, {entry.status.value}{reason}, sent {sent}"
 
 
 def _plain(value: object) -> object:
