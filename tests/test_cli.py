@@ -18,6 +18,7 @@ from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
+from flask_partnerstack.cli.output import moment
 from flask_partnerstack.cli.setting_up import _say_where
 from flask_partnerstack.sandbox import SandboxProcess
 from flask_partnerstack.wire import Response
@@ -149,6 +150,18 @@ def test_requeue_says_that_a_token_is_waited_for(make_app: MakeApp) -> None:
     result = run(app, "requeue", "acme")
     assert result.exit_code == 1
     assert "Entry 1 is pending, and waits for a token: set PARTNERSTACK_TOKEN." in result.stderr
+
+
+def test_requeue_says_when_an_entry_that_is_pending_has_its_time(
+    app: Flask, transport: ScriptedTransport
+) -> None:
+    """Nothing is to be done for it, so whoever would like it sooner is told when it is tried."""
+    transport.answers = [Response(429, headers={"Retry-After": "3600"})]
+    record(app, "acme")
+    get_state(app).dispatcher.run_pass()
+    due = moment(get_state(app).ledger.get("acme").due_at)
+    result = run(app, "requeue", "acme")
+    assert (result.exit_code, f"by itself at {due} or soon after" in result.stderr) == (1, True)
 
 
 def test_requeue_makes_a_dead_entry_due(app: Flask, transport: ScriptedTransport) -> None:

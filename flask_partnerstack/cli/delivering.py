@@ -30,6 +30,7 @@ from .output import facts_of
 from .output import facts_of_pause
 from .output import how_many
 from .output import json_option
+from .output import moment
 from .output import say_json
 from .output import say_json_line
 from .progress import LongWork
@@ -84,12 +85,21 @@ def _requeued(state: State, customer_key: str) -> Entry:
         return state.ledger.requeue(customer_key)
     except IllegalTransition:
         entry = state.ledger.get(customer_key)
-        if _waits_for_token(state, entry):
-            raise click.ClickException(
-                f"Entry {entry.id} is pending, and waits for a token: set PARTNERSTACK_TOKEN. It "
-                "is sent by itself then."
-            ) from None
-        raise
+        if entry.status is not Status.PENDING:
+            raise
+        raise click.ClickException(_why_it_waits(state, entry)) from None
+
+
+def _why_it_waits(state: State, entry: Entry) -> str:
+    if _waits_for_token(state, entry):
+        return (
+            f"Entry {entry.id} is pending, and waits for a token: set PARTNERSTACK_TOKEN. It is "
+            "sent by itself then."
+        )
+    return (
+        f"Entry {entry.id} is pending, and is dealt with by itself at {moment(entry.due_at)} or "
+        "soon after. What keeps it, if anything does, says: flask partnerstack check"
+    )
 
 
 def _waits_for_token(state: State, entry: Entry) -> bool:
