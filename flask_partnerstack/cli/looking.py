@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
 
 import click
@@ -20,6 +22,7 @@ from .output import facts_of_conversion
 from .output import facts_of_pause
 from .output import json_option
 from .output import moment
+from .output import plain
 from .output import say_json
 from .output import table
 
@@ -124,7 +127,12 @@ def _said(value: object) -> object:
 
 def _known(reported: dict[str, object]) -> dict[str, object]:
     said = {name: value for name, value in reported.items() if value is not None}
-    return {
-        name: ", ".join(value) if isinstance(value, tuple) else value
-        for name, value in said.items()
-    }
+    return {name: _as_track_takes_it(value) for name, value in said.items()}
+
+
+def _as_track_takes_it(value: object) -> object:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, default=plain, ensure_ascii=False)
+    return value

@@ -206,6 +206,13 @@ def test_show_has_all_that_is_reported(shop: Flask) -> None:
     assert "user_agent" not in output
 
 
+def test_show_has_custom_fields_as_track_takes_them(app: Flask) -> None:
+    """They are JSON, in letters that can be read."""
+    fields = '{"company": "Ärzte", "paid": true, "seats": [1, 2]}'
+    run(app, "track", "acme", "--xid", XID, "--meta", fields)
+    assert f"meta          {fields}\n" in run(app, "show", "acme").output
+
+
 def test_show_as_json(shop: Flask) -> None:
     """The entry, what is reported, and each line of the trail."""
     said = json.loads(run(shop, "show", "two", "--json").output)
