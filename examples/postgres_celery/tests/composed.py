@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +25,6 @@ DOCKERFILE: str = COMPOSE["x-app"]["build"]["dockerfile_inline"]
 TMP = "/tmp/"  # noqa: S108 - nothing is written there
 
 PATIENCE = 60.0
-#: What Docker waits for after SIGTERM, in seconds.
-GRACE = 10.0
 
 
 def instructions(name: str) -> list[list[str]]:
@@ -114,8 +111,7 @@ class Composed:
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
-        deadline = time.monotonic() + GRACE
-        return {name: p.wait(deadline - time.monotonic()) for name, p in self._processes.items()}
+        return {name: process.wait(PATIENCE) for name, process in self._processes.items()}
 
     def kill(self) -> None:
         """End what is left, with all that it has started."""

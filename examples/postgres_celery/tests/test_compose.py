@@ -9,12 +9,18 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import metadata
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+from click import Command
+from flask.cli import run_command
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
 
+from examples.postgres_celery import create_app
+from flask_partnerstack.cli import partnerstack
 from tests.kit import free_port
 from tests.ledger.restarted import RestartedPostgreSQL
 from tests.queues.brokers import RedisBroker
@@ -156,6 +162,24 @@ def test_the_shop_knows_the_password_of_its_database() -> None:
     said = SERVICES["database"]["environment"]
     assert (url.username, url.password) == (said["POSTGRES_USER"], said["POSTGRES_PASSWORD"])
     assert url.database == said.get("POSTGRES_DB", said["POSTGRES_USER"])
+
+
+def default_of(command: Command, option: str) -> Any:
+    """Return what an option of a command is where it is not given."""
+    (parameter,) = (p for p in command.params if p.name == option)
+    return parameter.default
+
+
+def test_shop_and_sandbox_look_for_each_other_where_they_listen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By their defaults, as the file gives neither of them an address."""
+    monkeypatch.delenv("PARTNERSTACK_CONVERSION_URL", raising=False)
+    sandbox = partnerstack.commands["sandbox"]
+    shop_asks = urlsplit(create_app().config["PARTNERSTACK_CONVERSION_URL"])
+    assert shop_asks.port == default_of(sandbox, "port")
+    assert urlsplit(default_of(sandbox, "landing")).port == default_of(run_command, "port")
+    assert not any("--port" in service.get("command", "") for service in SERVICES.values())
 
 
 def test_volumes_are_named() -> None:
