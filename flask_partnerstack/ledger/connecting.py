@@ -31,7 +31,8 @@ from sqlalchemy.exc import OperationalError
 from ..errors import ConfigurationError
 from .pooled import bound_pooled
 from .pooled import set_up_postgresql
-from .trouble import codes_of
+from .said import READ_ONLY
+from .said import codes_of
 from .waiting import bound_answers
 from .waiting import connect_arguments
 
@@ -209,15 +210,10 @@ def _taking_writes(engine: Engine, conn: Connection) -> Iterator[None]:
     try:
         yield
     except DBAPIError as e:
-        if not _READ_ONLY.isdisjoint(codes_of(e.orig)):
+        if not READ_ONLY.isdisjoint(codes_of(e.orig)):
             conn.invalidate()
             engine.dispose()  # the others are as old
         raise
-
-
-#: PostgreSQL's, and MySQL's and MariaDB's.
-#: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
-_READ_ONLY = frozenset({"25006", 1290, 1792, 1836})
 
 
 def is_alive(conn: Connection) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
 from functools import wraps
-from typing import Final
 from typing import ParamSpec
 from typing import TypeVar
 
@@ -23,6 +22,9 @@ from sqlalchemy.exc import StatementError
 from ..errors import LedgerUnavailable
 from . import schema
 from .guard import TakenAway
+from .said import DEADLOCK
+from .said import codes_of
+from .said import words_of
 
 #: What makes or mends the tables of a ledger that is not the embedded file.
 INIT_DB = "flask partnerstack init-db"
@@ -48,8 +50,6 @@ class Undone(LedgerUnavailable):
     """
 
 
-#: A deadlock and a serialization failure on PostgreSQL, a deadlock on MySQL and MariaDB.
-_DEADLOCK: Final = frozenset({"40P01", "40001", 1213})
 #: Whoever is in the way twice and once more is so for another reason.
 _AGAIN = 2
 
@@ -65,15 +65,6 @@ def tried_again(whole: Callable[P, T]) -> Callable[P, T]:
         return whole(*args, **kwargs)
 
     return tried
-
-
-def codes_of(error: BaseException | None) -> set[object]:
-    """Return the number and the SQLSTATE, or either, by which a driver says what went wrong."""
-    # psycopg's and psycopg2's names for it; MySQL's drivers have a number first, and MySQL's own
-    # has both, of which the number says more.
-    codes = [getattr(error, "sqlstate", None), getattr(error, "pgcode", None)]
-    codes += error.args[:1] if error else ()
-    return {code for code in codes if isinstance(code, (str, int))}
 
 
 @contextmanager
@@ -104,12 +95,10 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
 def _kind(error: Exception) -> type[LedgerUnavailable]:
     if isinstance(error, IntegrityError):
         return ConstraintBroken
-    is_deadlock = isinstance(error, DBAPIError) and not _DEADLOCK.isdisjoint(codes_of(error.orig))
+    is_deadlock = isinstance(error, DBAPIError) and not DEADLOCK.isdisjoint(codes_of(error.orig))
     return Undone if is_deadlock or isinstance(error, TakenAway) else LedgerUnavailable
 
 
 def _reason(error: Exception) -> str:
-    # Of a database's error only its own words, and of these the first line: the statement and its
-    # parameters hold e-mails, and so does the row that PostgreSQL repeats as a detail.
-    words = str(error.orig if isinstance(error, StatementError) else error)
-    return " ".join(words.strip().partition("\n")[0].split())[:300]
+    # Of a database's error only its own words: the statement and its parameters hold e-mails.
+    return words_of((error.orig if isinstance(error, StatementError) else None) or error)

@@ -48,6 +48,7 @@ from flask_partnerstack.ledger.connecting import same_database
 from flask_partnerstack.ledger.recording import new_row
 from flask_partnerstack.ledger.tables import SCHEMA_VERSION
 from flask_partnerstack.ledger.tables import entries
+from flask_partnerstack.ledger.trouble import Undone
 from flask_partnerstack.ledger.trouble import told
 from tests.servers import SERVERS
 from tests.servers import Servers
@@ -536,6 +537,25 @@ def test_a_driver_that_has_a_state_and_a_number_is_understood(
     with pytest.raises(LedgerUnavailable, match="read-only"), ledger.storage.write():
         raise DBAPIError("INSERT", None, refusal)
     assert driver_in_use() is not before
+
+
+class OfPg8000(sqlite3.Error):
+    """As pg8000 raises it: all that PostgreSQL says, its detail with the row too, in one mapping.
+
+    https://github.com/tlocke/pg8000#api-docs
+    """
+
+
+@pytest.mark.parametrize(("code", "kind"), [("40P01", Undone), ("23514", LedgerUnavailable)])
+def test_a_driver_that_has_a_mapping_is_understood(
+    code: str, kind: type[LedgerUnavailable]
+) -> None:
+    """A deadlock is known by its code, and of what was said only the words are told."""
+    row = "Failing row contains (3, ada@lovelace.example)."
+    said = OfPg8000({"S": "ERROR", "C": code, "M": "no such luck", "D": row})
+    with pytest.raises(LedgerUnavailable, match=r"used: no such luck$") as told_of, told("there"):
+        raise DBAPIError("INSERT", None, said)
+    assert type(told_of.value) is kind
 
 
 @pytest.fixture
