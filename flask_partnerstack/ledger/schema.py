@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextlib import contextmanager
+from contextlib import nullcontext
 from types import MappingProxyType
 
 from sqlalchemy import Connection
@@ -107,26 +109,34 @@ def migrate(
     return found
 
 
-@contextmanager
-def _alone(conn: Connection) -> Iterator[None]:
+#: Seconds that a migration waits for another: fewer than a silent server is waited for.
+MIGRATION_WAIT = 8
+
+
+def _alone(conn: Connection) -> AbstractContextManager[object]:
     """Let hosts that are deployed together make the tables one after the other.
 
-    On SQLite a writer is alone anyhow; PostgreSQL keeps the others off until the transaction ends.
+    On SQLite a writer is alone anyhow.
+
+    :raises TimeoutError: another one is at it for too long.
     """
-    take, give = _TURNS.get(conn.dialect.name, ("", ""))
-    if take:
-        conn.exec_driver_sql(take)
+    if conn.dialect.name in ("mysql", "mariadb"):
+        return _holding_mysql(conn)
+    if conn.dialect.name == "postgresql":  # until the transaction ends
+        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('partnerstack'))")
+    return nullcontext()
+
+
+@contextmanager
+def _holding_mysql(conn: Connection) -> Iterator[None]:
+    # 0: it was waited for in vain. NULL: an error. https://mariadb.com/kb/en/get_lock/
+    if conn.exec_driver_sql(f"SELECT GET_LOCK('partnerstack', {MIGRATION_WAIT})").scalar() != 1:
+        raise TimeoutError("somebody else is making its tables, and is not done. Try again later")
     try:
         yield
+        # So that the next one finds the version. Nothing is lost by it: there each statement that
+        # changes a table commits by itself.
+        conn.exec_driver_sql("COMMIT")
     finally:
-        if give:
-            conn.exec_driver_sql(give)
-
-
-# For less time than a silent server is waited for.
-_MYSQL_TURN = ("SELECT GET_LOCK('partnerstack', 8)", "SELECT RELEASE_LOCK('partnerstack')")
-_TURNS = {
-    "postgresql": ("SELECT pg_advisory_xact_lock(hashtext('partnerstack'))", ""),
-    "mysql": _MYSQL_TURN,
-    "mariadb": _MYSQL_TURN,
-}
+        if not conn.invalidated:
+            conn.exec_driver_sql("SELECT RELEASE_LOCK('partnerstack')")

@@ -628,6 +628,36 @@ def test_many_hosts_make_the_tables_at_once(servers: Servers, kind: str) -> None
     assert sorted(map(str, found)) == ["0", *[str(SCHEMA_VERSION)] * 5]
 
 
+def test_a_migration_that_is_kept_waiting_for_its_turn_changes_nothing(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB answers that the lock was not had, and goes on: two would make the tables at once."""
+    monkeypatch.setattr("flask_partnerstack.ledger.schema.MIGRATION_WAIT", 0)
+    database = Database(servers.empty("mariadb"), embedded=False)
+    other = create_engine(database.url)
+    with other.connect() as conn:
+        assert conn.scalar(text("SELECT GET_LOCK('partnerstack', 0)")) == 1
+        with pytest.raises(LedgerUnavailable, match=r"somebody else .* Try again later"):
+            database.migrate()
+        assert conn.scalars(text("SHOW TABLES")).all() == []
+        conn.invalidate()  # and its lock ends with it
+    other.dispose()
+    database.close()
+
+
+def test_a_migration_finds_the_version_of_whoever_went_before(servers: Servers) -> None:
+    """Also before that one's transaction ends, and takes no step a second time."""
+    url, taken = servers.empty("mariadb"), []
+    first, second = (Database(url, embedded=False) for _ in range(2))
+    first.migrate()
+    with first.write() as conn, second.write() as other:
+        schema.migrate(conn, steps={2: lambda _conn: taken.append("first")}, target=2)
+        schema.migrate(other, steps={2: lambda _conn: taken.append("second")}, target=2)
+    assert taken == ["first"]
+    for database in (first, second):
+        database.close()
+
+
 def _at_once(act: Callable[[Database], None], databases: list[Database]) -> None:
     threads = [threading.Thread(target=act, args=(database,)) for database in databases]
     for thread in threads:
