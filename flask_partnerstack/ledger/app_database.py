@@ -21,6 +21,7 @@ from . import schema
 from . import sqlite
 from .beside import beside
 from .connecting import ISOLATION
+from .connecting import in_memory
 from .connecting import is_alive
 from .connecting import location_of
 from .connecting import same_database
@@ -102,7 +103,10 @@ class AppDatabase:
     def holds(self, conn: Connection) -> bool:
         """Say whether somebody else's connection is one to this database."""
         ours = self._engine
-        return conn.engine.pool is ours.pool or same_database(conn.engine.url, ours.url)
+        if conn.engine.pool is ours.pool:
+            return True
+        # One in memory is another for each pool, whatever the URLs say.
+        return not in_memory(ours.url) and same_database(conn.engine.url, ours.url)
 
     def check(self, conn: Connection) -> str | None:
         """Make sure, once, that the tables are there, over somebody else's connection.

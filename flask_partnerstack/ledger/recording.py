@@ -144,6 +144,7 @@ class Recording(Clocked):
     def _elsewhere(self, conn: Connection) -> str:
         here = self._database.location
         theirs = location_of(conn.engine.url)
+        theirs = f"another {theirs}" if theirs == here else theirs  # in memory
         return (
             f"it leads to {theirs}, but the ledger is {here}, and nobody would deliver "
             "from there. Give PartnerStack your db object (db=db), or set PARTNERSTACK_LEDGER_URL "

@@ -379,6 +379,17 @@ def test_a_session_elsewhere_is_refused(legacy: House) -> None:
     engine.dispose()
 
 
+def test_another_database_in_memory_is_refused(build: Any, db: Any) -> None:
+    """Its URL is the same, and what is recorded there nobody would ever find."""
+    house = build(make_url("sqlite://"), db)
+    other = create_engine("sqlite://")
+    db.metadata.create_all(other)
+    with Session(other) as session, pytest.raises(InvalidConversion, match="leads to another"):
+        track_conversion("acme", xid=XID, session=session)
+    track_conversion("globex", xid=XID, session=house.db.session)
+    other.dispose()
+
+
 def test_a_legacy_savepoint_on_sqlite_is_refused_with_the_recipe(legacy: House) -> None:
     """Releasing it would commit the conversion behind the signup's back."""
     with legacy.db.session.begin_nested(), pytest.raises(InvalidConversion, match="autocommit"):
