@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,6 +21,7 @@ from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
 from .beside import beside
+from .beside import renew
 from .connecting import ISOLATION
 from .connecting import in_memory
 from .connecting import is_alive
@@ -30,6 +32,7 @@ from .home import home_of
 from .trouble import INIT_DB
 from .trouble import told
 from .waiting import making_ready
+from .whole import whole
 
 #: What makes the tables, in the words of those who have a db object.
 TABLES_BY = f"flask db migrate and flask db upgrade, or db.create_all(), or {INIT_DB}"
@@ -129,7 +132,7 @@ class AppDatabase:
         :raises LedgerUnavailable: whatever the database says; of a broken constraint the kind
             :class:`~.trouble.ConstraintBroken`.
         """
-        with self._speaking(), self._connect() as conn, conn.begin():
+        with self._speaking(), self._transaction() as conn:
             self._take_write_lock(conn)
             with _bounded(conn):
                 yield conn
@@ -140,7 +143,7 @@ class AppDatabase:
 
         :raises LedgerUnavailable: whatever the database says.
         """
-        with self._speaking(), self._connect() as conn, conn.begin(), _bounded(conn):
+        with self._speaking(), self._transaction() as conn, _bounded(conn):
             yield conn
 
     @contextmanager
@@ -156,7 +159,7 @@ class AppDatabase:
 
     def migrate(self) -> int:
         """Make or migrate the tables; return the version that was there before."""
-        with forks.gate.passed(), told(self.location), self._connect() as conn, conn.begin():
+        with forks.gate.passed(), told(self.location), self._transaction() as conn:
             self._take_write_lock(conn)
             return schema.migrate(conn)
 
@@ -222,21 +225,24 @@ class AppDatabase:
     def _prepare(self) -> None:
         with making_ready(self._preparing.here):
             if not self._prepared:
-                with self._connect() as conn, conn.begin(), _bounded(conn):
+                with self._transaction() as conn, _bounded(conn):
                     schema.check(conn)
                     if not self.is_sqlite:  # where no row is held
                         make_hold(conn)
                 self._prepared = True
 
     @contextmanager
-    def _connect(self) -> Iterator[Connection]:
+    def _transaction(self) -> Iterator[Connection]:
         self._refuse_own_way()
-        with self._ours.connect() as conn:
+        ours = self._ours
+        with ours.connect() as conn:
             if not is_alive(conn):
                 conn.invalidate()  # it connects anew by itself
+                renew(ours)  # and not with one of the others, which ended with it
             if self._level is not None:
                 conn.execution_options(isolation_level=self._level)
-            yield conn
+            with whole(conn, renew=partial(renew, ours)):
+                yield conn
 
     def _refuse_own_way(self) -> None:
         """Keep off the one connection of a database in memory while the app has work in it.
@@ -285,6 +291,8 @@ def _bounded(conn: Connection) -> Iterator[None]:
 
 def _take_back(conn: Connection, unbound: str) -> None:
     """Set a connection as the app had it, or let the app's pool have it no more."""
+    if conn.invalidated:  # by what broke in the block
+        return
     try:
         conn.exec_driver_sql(unbound)
     except DBAPIError:

@@ -26,6 +26,12 @@ class _Beside(OptionEngine):
         super().__init__(theirs, {})
         self.pool = pool
 
+    def renew(self) -> None:
+        """Close what is idle, and begin another pool: nothing in this one is to be trusted."""
+        theirs: Any = self._proxied.pool
+        self.pool.dispose()
+        self.pool = _pool_like(theirs)
+
 
 def beside(theirs: Engine) -> Engine:
     """Return the app's engine over a pool of our own; itself where its pool cannot be used up.
@@ -39,6 +45,12 @@ def beside(theirs: Engine) -> Engine:
     if not isinstance(theirs.pool, QueuePool) or in_memory(theirs.url):
         return theirs
     return _Beside(theirs, _pool_like(theirs.pool))
+
+
+def renew(engine: Engine) -> None:
+    """Have none of the connections that are idle, where they are our own."""
+    if isinstance(engine, _Beside):
+        engine.renew()
 
 
 def _pool_like(theirs: QueuePool) -> QueuePool:

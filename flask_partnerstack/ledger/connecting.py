@@ -24,17 +24,15 @@ from sqlalchemy import create_engine
 from sqlalchemy import event
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError
 from .pooled import bound_pooled
 from .pooled import set_up_postgresql
-from .said import READ_ONLY
-from .said import codes_of
 from .waiting import bound_answers
 from .waiting import connect_arguments
+from .whole import whole
 
 LEDGER_URL = "PARTNERSTACK_LEDGER_URL"
 
@@ -186,7 +184,7 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
     """
     with engine.connect() as conn:
         _ask_first(engine, conn)
-        with _taking_writes(engine, conn), conn.begin():
+        with whole(conn, renew=engine.dispose):
             if engine.dialect.name == "sqlite":
                 _begin_sqlite(conn, reading=reading)
             else:
@@ -202,18 +200,6 @@ def _ask_first(engine: Engine, conn: Connection) -> None:
     if not is_alive(conn):
         conn.invalidate()  # it connects anew by itself
         engine.dispose()  # and not with one of the others, which ended with it
-
-
-@contextmanager
-def _taking_writes(engine: Engine, conn: Connection) -> Iterator[None]:
-    """Keep no connection whose server takes no writes: made in a failover, it would stay so."""
-    try:
-        yield
-    except DBAPIError as e:
-        if not READ_ONLY.isdisjoint(codes_of(e.orig)):
-            conn.invalidate()
-            engine.dispose()  # the others are as old
-        raise
 
 
 def is_alive(conn: Connection) -> bool:

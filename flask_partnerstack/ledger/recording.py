@@ -41,6 +41,7 @@ from .inserting import insert_or_not
 from .inserting import revive
 from .tables import entries
 from .terms import writable
+from .trouble import Unanswered
 from .trouble import tried_again
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ class Recorded(NamedTuple):
 class Recording(Clocked):
     """Writes conversions down."""
 
-    @tried_again
     def record(
         self,
         conversion: Conversion,
@@ -80,8 +80,15 @@ class Recording(Clocked):
         :param parked: it is not due until it is requeued, for that reason.
         :raises LedgerUnavailable: when it could not be written.
         """
-        now = self._clock()
-        values = new_row(conversion, now, reason, skipped=skipped, parked=parked)
+        values = new_row(conversion, self._clock(), reason, skipped=skipped, parked=parked)
+        try:
+            return self._record(values)
+        except Unanswered:  # it is there, or is not, and the customer key tells
+            found = self._record(values)
+            return found._replace(new=found.new or _is_of(found.entry, values))
+
+    @tried_again
+    def _record(self, values: Mapping[str, Any]) -> Recorded:
         with self._database.write() as conn:
             if conn.dialect.name not in _LOCKING_IN_VAIN:
                 return _insert_or_find(conn, values)
@@ -161,6 +168,11 @@ def _joining() -> Callable[[object], Joined]:
     from .joined import join  # brings the ORM, which nobody else needs
 
     return join
+
+
+def _is_of(entry: Entry, values: Mapping[str, Any]) -> bool:
+    """Say whether an entry is what was written as these values, and nobody else's."""
+    return (entry.recorded_at, entry.xid) == (values["recorded_at"], values["xid"])
 
 
 #: Where an insert in vain leaves a shared lock, so that two of them would wait for each other.

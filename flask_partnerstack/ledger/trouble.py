@@ -25,6 +25,8 @@ from .guard import TakenAway
 from .said import DEADLOCK
 from .said import codes_of
 from .said import words_of
+from .whole import CommitUnanswered
+from .whole import CutOff
 
 #: What makes or mends the tables of a ledger that is not the embedded file.
 INIT_DB = "flask partnerstack init-db"
@@ -43,11 +45,16 @@ class ConstraintBroken(LedgerUnavailable):
 class Undone(LedgerUnavailable):
     """Nothing of the transaction is left, and whoever does the same once more may succeed.
 
-    The database ended it, so that another one could go on; or SQLite's file was taken away.
+    The database ended it, so that another one could go on; or its connection ended before it was
+    committed, or took no writes; or SQLite's file was taken away.
 
     https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
     https://dev.mysql.com/doc/refman/8.0/en/innodb-deadlocks-handling.html
     """
+
+
+class Unanswered(LedgerUnavailable):
+    """The transaction may be committed: the connection ended after that was asked for."""
 
 
 #: Whoever is in the way twice and once more is so for another reason.
@@ -76,7 +83,9 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
 
     :param tables_by: the commands that make the tables.
     :raises ConstraintBroken: that kind of it, for a broken constraint.
-    :raises Undone: that kind of it, for the victim of a deadlock, and of whoever takes files away.
+    :raises Undone: that kind of it, for the victim of a deadlock, of a restart, and of whoever
+        takes files away.
+    :raises Unanswered: that kind of it, where nobody knows whether it was committed.
     """
     try:
         yield
@@ -95,8 +104,10 @@ def told(location: str, *, tables_by: str = INIT_DB) -> Iterator[None]:
 def _kind(error: Exception) -> type[LedgerUnavailable]:
     if isinstance(error, IntegrityError):
         return ConstraintBroken
+    if isinstance(error, CommitUnanswered):
+        return Unanswered
     is_deadlock = isinstance(error, DBAPIError) and not DEADLOCK.isdisjoint(codes_of(error.orig))
-    return Undone if is_deadlock or isinstance(error, TakenAway) else LedgerUnavailable
+    return Undone if is_deadlock or isinstance(error, (CutOff, TakenAway)) else LedgerUnavailable
 
 
 def _reason(error: Exception) -> str:

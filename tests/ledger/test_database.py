@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -502,18 +503,36 @@ READ_ONLY = {
 }
 
 
+@pytest.mark.parametrize("is_apps", [True, False])
 @pytest.mark.parametrize("kind", sorted(SERVERS))
 def test_a_connection_that_takes_no_writes_is_given_up(
-    servers: Servers, conversion: Make, kind: str
+    servers: Servers, conversion: Make, kind: str, is_apps: bool
 ) -> None:
-    """One signup is refused for it, and the next one has a connection that does."""
-    ledger = Ledger(Database(servers.empty(kind), embedded=False), lease=timedelta(minutes=2))
+    """Its signup has another one that does, and so has each after it."""
+    engine = create_engine(servers.empty(kind))
+    ours = Database(engine.url, embedded=False)
+    ledger = Ledger(AppDatabase(lambda: engine) if is_apps else ours, lease=timedelta(minutes=2))
     ledger.init()
-    with ledger.storage.read() as conn:
-        conn.exec_driver_sql(READ_ONLY[kind])
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            conn = stack.enter_context(ledger.storage.read())
+            conn.exec_driver_sql(READ_ONLY[kind])
+    assert ledger.record(conversion("acme")).new
+    assert ledger.record(conversion("globex")).new
+    ledger.close()
+    engine.dispose()
+
+
+def test_a_server_that_takes_no_writes_is_said(servers: Servers, conversion: Make) -> None:
+    """Where each connection is like that, a signup has tried three, and does not go on for ever."""
+    url = servers.empty("mariadb")
+    read_only = {"init_command": READ_ONLY["mariadb"]}
+    Database(url, embedded=False).migrate()
+    ledger = Ledger(
+        Database(url.update_query_dict(read_only), embedded=False), lease=timedelta(minutes=2)
+    )
     with pytest.raises(LedgerUnavailable, match=r"(?i)read.only"):
         ledger.record(conversion("acme"))
-    assert ledger.record(conversion("acme")).new
     ledger.close()
 
 

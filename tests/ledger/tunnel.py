@@ -55,9 +55,38 @@ class Tunnel:
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         while data := _received(source):
             if not self._is_silent:
-                target.sendall(self.changed(data))
+                _send(target, self.changed(data))
         if not self._is_silent:
             _hang_up(target)
+
+
+class Cutting(Tunnel):
+    """Cuts every line, once, at certain words of a client's."""
+
+    def __init__(self, port: int) -> None:
+        self._words = b""
+        self._is_heard = self._is_said = False
+        super().__init__(port)
+
+    def cut_at(self, words: bytes, *, is_heard: bool) -> None:
+        """Do so when these are next said.
+
+        :param is_heard: the server does what they say, and its answer is lost.
+        """
+        self._is_said, self._is_heard, self._words = False, is_heard, words
+
+    def changed(self, data: bytes) -> bytes:
+        """Return what is handed on of ``data``: nothing of what is lost."""
+        if self._words and self._words in data:
+            self._words, self._is_said = b"", True
+            if self._is_heard:
+                return data
+        if not self._is_said:
+            return data
+        self._is_said = False
+        for end in tuple(self._ends):  # and none that is made meanwhile
+            _hang_up(end)
+        return b""
 
 
 class Pooler(Tunnel):
@@ -75,6 +104,11 @@ _KEY_DATA = re.compile(rb"(K\x00\x00\x00\x0c\x00)...", re.DOTALL)
 def _hang_up(end: socket.socket) -> None:
     with contextlib.suppress(OSError):  # the other side did so first
         end.shutdown(socket.SHUT_RDWR)
+
+
+def _send(target: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # it was cut
+        target.sendall(data)
 
 
 def _received(source: socket.socket) -> bytes:
