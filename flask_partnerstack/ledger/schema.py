@@ -111,6 +111,8 @@ def migrate(
 
 #: Seconds that a migration waits for another: fewer than a silent server is waited for.
 MIGRATION_WAIT = 8
+#: The lock that is waited for on MySQL and MariaDB, where one name is the whole server's.
+MYSQL_LOCK = "CONCAT('partnerstack ', MD5(COALESCE(DATABASE(), '')))"
 
 
 def _alone(conn: Connection) -> AbstractContextManager[object]:
@@ -130,7 +132,7 @@ def _alone(conn: Connection) -> AbstractContextManager[object]:
 @contextmanager
 def _holding_mysql(conn: Connection) -> Iterator[None]:
     # 0: it was waited for in vain. NULL: an error. https://mariadb.com/kb/en/get_lock/
-    if conn.exec_driver_sql(f"SELECT GET_LOCK('partnerstack', {MIGRATION_WAIT})").scalar() != 1:
+    if conn.exec_driver_sql(f"SELECT GET_LOCK({MYSQL_LOCK}, {MIGRATION_WAIT})").scalar() != 1:
         raise TimeoutError("somebody else is making its tables, and is not done. Try again later")
     try:
         yield
@@ -139,4 +141,4 @@ def _holding_mysql(conn: Connection) -> Iterator[None]:
         conn.exec_driver_sql("COMMIT")
     finally:
         if not conn.invalidated:
-            conn.exec_driver_sql("SELECT RELEASE_LOCK('partnerstack')")
+            conn.exec_driver_sql(f"SELECT RELEASE_LOCK({MYSQL_LOCK})")

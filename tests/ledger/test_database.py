@@ -655,7 +655,7 @@ def test_a_migration_that_is_kept_waiting_for_its_turn_changes_nothing(
     database = Database(servers.empty("mariadb"), embedded=False)
     other = create_engine(database.url)
     with other.connect() as conn:
-        assert conn.scalar(text("SELECT GET_LOCK('partnerstack', 0)")) == 1
+        assert conn.scalar(text(f"SELECT GET_LOCK({schema.MYSQL_LOCK}, 0)")) == 1
         with pytest.raises(LedgerUnavailable, match=r"somebody else .* Try again later"):
             database.migrate()
         assert conn.scalars(text("SHOW TABLES")).all() == []
