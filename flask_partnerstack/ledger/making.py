@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy import Index
 from sqlalchemy import MetaData
 from sqlalchemy import Table
+from sqlalchemy.schema import conv
 
 from .tables import Moment
 from .tables import entries
@@ -86,4 +87,4 @@ def _dress(table: Table, dialects: Iterable[str]) -> None:
 def _add_indexes(table: Table, dialects: Iterable[str]) -> None:
     for name, (columns, where) in _INDEXES.items():
         options: dict[str, Any] = {f"{dialect}_where": where for dialect in dialects}
-        Index(f"{table.name}_{name}", *(table.c[column] for column in columns), **options)
+        Index(conv(f"{table.name}_{name}"), *(table.c[column] for column in columns), **options)

@@ -14,15 +14,18 @@ from sqlalchemy import Column
 from sqlalchemy import ColumnElement
 from sqlalchemy import Dialect
 from sqlalchemy import ForeignKey
+from sqlalchemy import Index
 from sqlalchemy import Integer
 from sqlalchemy import MetaData
 from sqlalchemy import String
 from sqlalchemy import Table
 from sqlalchemy import Text
 from sqlalchemy import TypeDecorator
+from sqlalchemy import UniqueConstraint
 from sqlalchemy import and_
 from sqlalchemy import literal_column
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import conv
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -117,12 +120,16 @@ def _by_its_bytes(element: Exactly, compiler: SQLCompiler, **options: Any) -> st
 
 metadata: Final = MetaData()
 
+# What has a name of its own (``conv``) keeps it in an app's metadata, whatever is the convention
+# there: so it is the same whoever makes the tables, and an app's migrations find nothing to change.
+# https://docs.sqlalchemy.org/en/20/core/metadata.html#sqlalchemy.schema.conv
+
 entries: Final = Table(
     "partnerstack_entry",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
     # Fixed length, and exact to the letter and the space whatever the collation.
-    Column("customer_digest", String(64), nullable=False, unique=True),
+    Column("customer_digest", String(64), nullable=False),
     Column("customer_key", String(512), nullable=False),
     Column("xid", String(128), nullable=False),
     Column("partner_key", String(512)),
@@ -144,6 +151,7 @@ entries: Final = Table(
     Column("payload", Text, nullable=False),
     # What a person finds it by, in lower case: key, e-mail, name, click, partner.
     Column("search", Text, nullable=False),
+    UniqueConstraint("customer_digest", name=conv("partnerstack_entry_customer_digest_key")),
 )
 
 #: Selects entries whose customer was erased: no key can be empty otherwise.
@@ -179,12 +187,13 @@ attempts: Final = Table(
     "partnerstack_attempt",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
-    Column("entry_id", ForeignKey(entries.c.id), nullable=False, index=True),
+    Column("entry_id", ForeignKey(entries.c.id), nullable=False),
     Column("at", Moment, nullable=False),
     Column("judged", String(16), nullable=False),
     Column("status", Integer),
     Column("reason", String(1000), nullable=False),
     Column("answer", String(1000), nullable=False),
+    Index(conv("ix_partnerstack_attempt_entry_id"), "entry_id"),
 )
 
 #: Facts about the ledger itself, by name: its schema version for one.

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from flask import Flask
 from flask_sqlalchemy_lite import SQLAlchemy as LiteSQLAlchemy
 from sqlalchemy import MetaData
@@ -84,6 +86,34 @@ def test_migrations_that_are_generated_make_a_ledger(
     assert ledger.get("acme").status is Status.PENDING
     (migration,) = folder.glob("versions/*.py")
     assert "flask_partnerstack" not in migration.read_text()
+    engine.dispose()
+
+
+#: As Alembic's and Flask-SQLAlchemy's manuals advise, with an index's as many have it.
+CONVENTION = {
+    "ix": "idx_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+@pytest.mark.parametrize("convention", [None, CONVENTION], ids=["plain", "convention"])
+@pytest.mark.parametrize("made_by", ["init-db", "create_all"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mariadb"])
+def test_migrations_find_nothing_to_change(
+    tmp_path: Path, servers: Servers, kind: str, made_by: str, convention: dict[str, str] | None
+) -> None:
+    """Whoever made the tables, and whatever the app calls what has no name."""
+    engine = create_engine(servers.empty(kind) if kind in SERVERS else sqlite_url(tmp_path))
+    metadata = MetaData(naming_convention=convention)
+    add_tables(metadata)
+    if made_by == "init-db":
+        Ledger(AppDatabase(lambda: engine), lease=Settings().lease).init()
+    else:
+        metadata.create_all(engine)
+    with engine.connect() as conn:
+        assert compare_metadata(MigrationContext.configure(conn), metadata) == []
     engine.dispose()
 
 
