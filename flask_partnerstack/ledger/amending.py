@@ -10,6 +10,7 @@ from typing import Any
 from typing import Final
 
 from sqlalchemy import Connection
+from sqlalchemy import and_
 from sqlalchemy import case
 from sqlalchemy import literal
 
@@ -21,6 +22,7 @@ from ..masking import masked
 from . import claims
 from . import privacy
 from . import tables
+from .changing import change
 from .clocked import Clocked
 from .entry import Entry
 from .entry import Status
@@ -88,17 +90,16 @@ class Amending(Clocked):
         :raises IllegalTransition: for delivered or verified ones.
         """
         check_transition(status, Status.PENDING)
-        wanted = entries.update().where(tables.of_status(status))
-        wanted = wanted.where(~tables.erased)  # there is nobody to send
+        wanted = [tables.of_status(status), ~tables.erased]  # there is nobody to send
         if status is Status.PENDING:
-            wanted = wanted.where(entries.c.due_at.is_(None))
+            wanted.append(entries.c.due_at.is_(None))
         if partner_key is not None:
-            wanted = wanted.where(tables.of_partner(partner_key))
+            wanted.append(tables.of_partner(partner_key))
         if reason is not None:
-            wanted = wanted.where(entries.c.reason.contains(reason, autoescape=True))
+            wanted.append(entries.c.reason.contains(reason, autoescape=True))
         with self._database.write() as conn:
             self._check_here(conn)
-            return conn.execute(wanted.values(_requeued(self.now_in(conn)))).rowcount
+            return change(conn, and_(*wanted), _requeued(self.now_in(conn)))
 
     def _check_here(self, conn: Connection) -> None:
         """Refuse what would change nothing; a move that begins just now takes it along."""

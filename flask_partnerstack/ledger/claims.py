@@ -26,6 +26,7 @@ from sqlalchemy import type_coerce
 from ..errors import Judgement
 from ..frozen import made
 from . import terms
+from .changing import change
 from .entry import Attempt
 from .entry import Claim
 from .entry import Entry
@@ -306,12 +307,10 @@ def mend_schedule(conn: Connection, now: datetime, skew: timedelta) -> None:
     due_at, decided_at = (type_coerce(entries.c[n], BigInteger) for n in ("due_at", "scheduled_at"))
     again = literal(now, Moment) + type_coerce(due_at - decided_at, BigInteger)
     ahead = entries.c.due_at.is_not(None) & (entries.c.scheduled_at > now + skew)
-    conn.execute(
-        entries.update().where(ahead).values(due_at=type_coerce(again, Moment), scheduled_at=now)
-    )
+    change(conn, ahead, {"due_at": type_coerce(again, Moment), "scheduled_at": now})
     for moment in _PAST:
         ahead = entries.c.due_at.is_not(None) & (moment > now + skew)
-        conn.execute(entries.update().where(ahead).values({moment: now}))
+        change(conn, ahead, {moment: now})
 
 
 #: Moments of what was done; what was done in the future was done now.

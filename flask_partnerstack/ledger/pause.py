@@ -21,6 +21,7 @@ from sqlalchemy import select
 from sqlalchemy import type_coerce
 
 from ..errors import Judgement
+from .changing import change
 from .entry import INTERRUPTED
 from .entry import UNREADABLE
 from .facts import erase_fact
@@ -246,7 +247,7 @@ def end_pause(conn: Connection, now: datetime) -> Pause | None:
     if pause.cause is not Cause.NO_TOKEN:
         write_fact(conn, _RESUMED, now.isoformat())
         idle = entries.c.lease.is_(None) & (entries.c.unclear == 0) & (entries.c.due_at > now)
-        conn.execute(entries.update().where(pending, idle).values(due_at=now, scheduled_at=now))
+        change(conn, pending & idle, {"due_at": now, "scheduled_at": now})
     return pause
 
 
@@ -257,11 +258,8 @@ def _shift_ages(conn: Connection, now: datetime, by: timedelta) -> None:
         moved = type_coerce(type_coerce(entries.c.first_attempt_at, BigInteger) + lasted, Moment)
         present = literal(now, Moment)
         # What was first tried during the pause is as old as if it were tried now.
-        conn.execute(
-            entries.update()
-            .where(pending, tried)
-            .values(first_attempt_at=case((moved > present, present), else_=moved))
-        )
+        shifted = case((moved > present, present), else_=moved)
+        change(conn, pending & tried, {"first_attempt_at": shifted})
 
 
 def read_where_moved(conn: Connection) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import cycle
 from typing import Any
 from typing import cast
@@ -24,6 +25,7 @@ from flask_partnerstack.conversion import Conversion
 from flask_partnerstack.errors import Judgement
 from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.ledger import Attempt
+from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
@@ -31,7 +33,9 @@ from flask_partnerstack.ledger import Storage
 from flask_partnerstack.ledger import Verdict
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.inserting import insert
+from flask_partnerstack.ledger.pause import end_pause
 from flask_partnerstack.ledger.recording import new_row
+from flask_partnerstack.ledger.tables import entries
 from flask_partnerstack.ledger.trouble import Undone
 from flask_partnerstack.ledger.trouble import tried_again
 from tests.ledger.conftest import LEASE
@@ -52,6 +56,13 @@ WAITING = {
         "WHERE datname = current_database() AND wait_event_type = 'Lock'"
     ),
     "mariadb": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+}
+
+
+#: How a signup is made to fail rather than to wait for whoever waits for it.
+IMPATIENT = {
+    "postgresql": "SET lock_timeout = '1s'",
+    "mariadb": "SET innodb_lock_wait_timeout = 1",
 }
 
 
@@ -106,6 +117,74 @@ def test_a_signup_that_is_ended_by_a_deadlock_is_recorded(
         other.rollback()
         assert recorded.result(30).new
     assert [entry.customer_key for entry in ledger.entries()] == ["twice"]
+
+
+@pytest.fixture
+def paused(ledger: Ledger, conversion: Make) -> Ledger:
+    """A ledger whose entries wait for a pause's end, all of them tried before."""
+    for _ in range(40):
+        ledger.record(conversion())
+    waiting = {"first_attempt_at": utcnow(), "due_at": utcnow() + timedelta(hours=1)}
+    with ledger.storage.write() as conn:
+        conn.execute(entries.update().values(waiting))
+    ledger.begin_pause(Cause.DENIED, "HTTP 401")
+    return ledger
+
+
+def test_a_pause_ends_beside_a_signup_that_is_not_committed(
+    paused: Ledger, engine: Engine, conversion: Make
+) -> None:
+    """It waits for nobody's transaction, and what was left in there is no part of it."""
+    with engine.begin() as signup:
+        insert(signup, new_row(conversion("acme"), utcnow(), None))
+        assert paused.end_pause() is not None
+        insert(signup, new_row(conversion("globex"), utcnow(), None))
+    assert len(paused.claim(100)) == 42
+
+
+def test_a_signup_is_written_beside_the_end_of_a_pause(
+    paused: Ledger, engine: Engine, kind: str, conversion: Make
+) -> None:
+    """Between the entries that are made due nothing is locked, where the next one belongs."""
+    with paused.storage.write() as conn, engine.connect() as signup:
+        assert end_pause(conn, paused.now_in(conn)) is not None
+        signup.exec_driver_sql(IMPATIENT[kind])
+        insert(signup, new_row(conversion("acme"), utcnow(), None))
+        signup.commit()
+    assert len(paused.claim(100)) == 41
+
+
+def test_what_is_dead_is_requeued_beside_a_signup_that_is_not_committed(
+    paused: Ledger, engine: Engine, conversion: Make
+) -> None:
+    """Nor does whoever requeues wait for it."""
+    with paused.storage.write() as conn:
+        conn.execute(entries.update().values(status=Status.DEAD.value, due_at=None))
+    with engine.begin() as signup:
+        insert(signup, new_row(conversion("acme"), utcnow(), None))
+        assert paused.requeue_all() == 40
+
+
+def test_a_schedule_is_mended_beside_a_signup_that_is_not_committed(
+    paused: Ledger, engine: Engine, conversion: Make
+) -> None:
+    """Where the clock was set back, whoever looks what is due next does not wait for it."""
+    hour = timedelta(hours=1)
+    with paused.storage.write() as conn:
+        conn.execute(entries.update().values(scheduled_at=utcnow() + hour))
+    with engine.begin() as signup:
+        insert(signup, new_row(conversion("acme"), utcnow(), None))
+        assert paused.outlook().due_in is not None
+    assert max(entry.due_at for entry in paused.entries() if entry.due_at) < utcnow() + hour / 2
+
+
+def test_a_pause_ends_for_more_than_one_statement_takes(
+    paused: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are changed by their ids, all of them are."""
+    monkeypatch.setattr("flask_partnerstack.ledger.changing.AT_ONCE", 3)
+    paused.end_pause()
+    assert len(paused.claim(100)) == 40
 
 
 def test_whoever_is_ended_again_and_again_is_told() -> None:
