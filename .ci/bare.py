@@ -15,6 +15,7 @@ import flask_partnerstack
 EXTRAS = {
     "flask_partnerstack.celery": "celery",
     "flask_partnerstack.ledger._bounded_psycopg": "psycopg",
+    "flask_partnerstack.ledger._bounded_pymysql": "pymysql",
     "flask_partnerstack.metrics": "prometheus_client",
     "flask_partnerstack.rq": "rq",
 }

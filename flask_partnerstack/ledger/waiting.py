@@ -56,12 +56,22 @@ _PROBES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3
 
 
 def bound_answers(engine: Engine) -> None:
-    """Bound the wait for an answer where it takes more than an argument: psycopg's."""
-    if engine.dialect.driver == "psycopg":
-        event.listen(engine, "do_connect", _connect_psycopg)
+    """Bound the wait for an answer where it takes more than an argument."""
+    connect = _BOUNDED.get(engine.dialect.driver)
+    if connect is not None:
+        event.listen(engine, "do_connect", connect)
 
 
 def _connect_psycopg(_dialect: object, _record: object, args: Any, options: Any) -> object:
     from ._bounded_psycopg import BoundedConnection  # the driver is an extra
 
     return BoundedConnection.bounded(*args, **options)
+
+
+def _connect_pymysql(_dialect: object, _record: object, args: Any, options: Any) -> object:
+    from ._bounded_pymysql import BoundedConnection  # the driver is an extra
+
+    return BoundedConnection(*args, **options)
+
+
+_BOUNDED = {"psycopg": _connect_psycopg, "pymysql": _connect_pymysql}

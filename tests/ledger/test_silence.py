@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import signal
+import time
 import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -112,6 +113,29 @@ def test_who_was_stopped_before_is_not_stopped_again(
     except _Stop:
         with pytest.raises(LedgerUnavailable):
             ledger.record(conversion())
+
+
+def test_a_connection_comes_about_in_time_or_not_at_all(
+    url: URL, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that lets everybody in and says nothing is not waited for as for an answer."""
+    monkeypatch.setattr("flask_partnerstack.ledger.waiting.CONNECT_WAIT", 1)
+    monkeypatch.setattr("flask_partnerstack.ledger.waiting.ANSWER_WAIT", 30)
+    tunnel.hang()
+    began = time.monotonic()
+    with pytest.raises(DBAPIError):
+        make_engine(url.set(port=tunnel.port)).connect()
+    assert time.monotonic() - began < 20
+
+
+def test_mariadb_is_waited_for_as_long_as_its_url_says(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ``read_timeout``, for whoever asks much, once a connection has come about."""
+    monkeypatch.setattr("flask_partnerstack.ledger.waiting.CONNECT_WAIT", 0.2)
+    patient = servers.empty("mariadb").update_query_dict({"read_timeout": "60"})
+    with make_engine(patient).connect() as conn:
+        assert conn.scalar(text("SELECT SLEEP(0.5)")) == 0
 
 
 def test_postgresql_is_waited_for_as_long_as_its_url_says(

@@ -25,6 +25,10 @@ class Tunnel:
         self._is_silent = True
         _hang_up(self._listener)
 
+    def hang(self) -> None:
+        """From now on let everybody in, and say nothing to anybody."""
+        self._is_silent = True
+
     def close(self) -> None:
         """Hang up."""
         self.fall_silent()
