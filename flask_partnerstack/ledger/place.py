@@ -73,40 +73,21 @@ class Place:
 
         :raises ConfigurationError: naming the folder, or the file, and the way out.
         """
-        if self.path is None:
-            return
-        if self.path.is_dir():
-            raise ConfigurationError(
-                LEDGER_URL,
-                f"the ledger's file {self.path} cannot be written: it is a folder. Set this key to "
-                f"a file in it, for instance sqlite:///{self.path / FILE_NAME}, or move the folder "
-                "away.",
-            )
+        if self.path is not None:
+            _check_no_folder(self.path)
+            self._make_folder(self.path)
+            _check_file(self.path)
+
+    def _make_folder(self, path: Path) -> None:
         try:
-            if self.path.parent == self.home:
+            if path.parent == self.home:
                 self.home.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path.parent):
+            with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except OSError as e:
             raise ConfigurationError(
-                LEDGER_URL,
-                f"the ledger's folder {self.path.parent} cannot be written ({e.strerror}). Make "
-                "it writable for the app's user, give Flask(instance_path=…) another folder, or "
-                "set this key, for instance to sqlite:////var/lib/app/partnerstack.db, and run "
-                "flask partnerstack init-db once.",
+                LEDGER_URL, _UNWRITABLE.format(folder=path.parent, why=e.strerror)
             ) from e
-        self._check_file(self.path)
-
-    def _check_file(self, path: Path) -> None:
-        # Not by opening it: its end would take another app's locks on the file, in this process,
-        # away.
-        if path.exists() and not os.access(path, os.W_OK):
-            raise ConfigurationError(
-                LEDGER_URL,
-                f"the ledger's file {path} cannot be written (Permission denied). Another user has "
-                "made it, by a command perhaps: give it to the app's user (chown), and run "
-                "flask partnerstack as that one.",
-            )
 
     def lasts(self) -> bool:
         """Say whether what is written here outlives a restart, as far as can be seen.
@@ -116,6 +97,32 @@ class Place:
         if self.path is None:
             return self.url is None or not in_memory(self.url)
         return not in_container() or _is_mounted(self.path.parent)
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigurationError(LEDGER_URL, _IS_FOLDER.format(path=path, within=path / FILE_NAME))
+
+
+def _check_file(path: Path) -> None:
+    # Not by opening it: its end would take another app's locks on the file, in this process, away.
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ConfigurationError(LEDGER_URL, _IS_ANOTHERS.format(path=path))
+
+
+_IS_FOLDER = (
+    "the ledger's file {path} cannot be written: it is a folder. Set this key to a file in it, for "
+    "instance sqlite:///{within}, or move the folder away."
+)
+_UNWRITABLE = (
+    "the ledger's folder {folder} cannot be written ({why}). Make it writable for the app's user, "
+    "give Flask(instance_path=…) another folder, or set this key, for instance to "
+    "sqlite:////var/lib/app/partnerstack.db, and run flask partnerstack init-db once."
+)
+_IS_ANOTHERS = (
+    "the ledger's file {path} cannot be written (Permission denied). Another user has made it, by "
+    "a command perhaps: give it to the app's user (chown), and run flask partnerstack as that one."
+)
 
 
 def _refuse_uri(url: URL) -> None:
