@@ -36,9 +36,8 @@ from .guard import Guard
 from .guard import Opened
 from .guard import TakenAway
 from .home import home_of
-from .rescue import look_into
-from .rescue import rescue
 from .rescue import set_aside
+from .rescue import set_right
 from .trouble import told
 from .waiting import making_ready
 
@@ -275,44 +274,25 @@ class Database:
     def _recover(self, guard: Guard) -> None:
         # Others commit first what they have begun, to the file that is written back.
         with forks.gate.closed(), making_ready(self._preparing.here):
-            self._set_right(guard)
+            set_right(self._engine, guard, self._open_anew)
 
     def _is_well(self, guard: Guard) -> bool:
         """Set it right, if need be, before a fork; say whether it is. Never raises."""
         try:
             with told(self.location), making_ready(self._preparing.here):
-                self._set_right(guard)
+                set_right(self._engine, guard, self._open_anew)
         except LedgerUnavailable as e:
             log.error("Before a fork: %s", e)
             return False
         return True
 
-    def _set_right(self, guard: Guard) -> None:
-        condition = guard.look()
-        if condition is Condition.STRIPPED and not self._is_open:
-            guard.watch_beside()  # the last who had it open took them away, as is right
-        elif condition is not Condition.WELL:
-            aside = self._save(guard, condition)
-            self._open_anew(guard)
-            if aside is not None:
-                look_into(aside, guard.path)
-
-    def _save(self, guard: Guard, condition: Condition) -> Path | None:
-        if condition is Condition.DAMAGED or guard.is_foreign():
-            set_aside(guard)
-        return None if condition is Condition.DAMAGED else rescue(self._engine, guard)
-
-    def _open_anew(self, guard: Guard) -> None:
+    def _open_anew(self) -> None:
         self._prepared = False  # whatever keeps this from being done is tried again
         # What was moved away is closed without a last checkpoint: SQLite notices.
         self._engine.dispose()
-        guard.forget()
+        if self._guard is not None:
+            self._guard.forget()
         self._furnish()
-
-    @property
-    def _is_open(self) -> bool:
-        pool: Any = self._engine.pool
-        return bool(pool.checkedin() or pool.checkedout())
 
 
 def _dispose(engine: Engine) -> None:

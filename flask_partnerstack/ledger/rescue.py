@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,45 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from .guard import Condition
 from .guard import Guard
 
 log: Final = logging.getLogger("flask_partnerstack")
 
 
-def rescue(engine: Engine, guard: Guard) -> Path | None:
+def set_right(engine: Engine, guard: Guard, open_anew: Callable[[], object]) -> None:
+    """Have what the ledger held in the file that is found from now on, and say what was done.
+
+    Nobody else may be at work with the engine's connections.
+
+    :param open_anew: closes them all, and opens the file that is in the ledger's place then.
+    :raises TimeoutError: another thread has the only one, and keeps it for long.
+    """
+    condition = guard.look()
+    if condition is Condition.STRIPPED and not _is_open(engine):
+        guard.watch_beside()  # the last who had it open took them away, as is right
+    elif condition is not Condition.WELL:
+        aside = _save(engine, guard, condition)
+        open_anew()
+        if aside is not None:
+            _look_into(aside, guard.path)
+
+
+def _is_open(engine: Engine) -> bool:
+    pool: Any = engine.pool
+    return bool(pool.checkedin() or pool.checkedout())
+
+
+def _save(engine: Engine, guard: Guard, condition: Condition) -> Path | None:
+    if condition is Condition.DAMAGED or guard.is_foreign():
+        set_aside(guard)
+    return None if condition is Condition.DAMAGED else _rescue(engine, guard)
+
+
+def _rescue(engine: Engine, guard: Guard) -> Path | None:
     """Write down what the file held that is gone, from a connection that has it open.
 
-    Return what :func:`look_into` is to look into when all connections are closed.
-
-    :raises TimeoutError: another thread has the only one, and keeps it for long.
+    Return what :func:`_look_into` is to look into when all connections are closed.
     """
     pool: Any = engine.pool
     if guard.is_there(guard.watched) and guard.has_its_log():
@@ -51,7 +80,7 @@ def _write_down(engine: Engine, guard: Guard) -> Path | None:
         connection.close()
 
 
-def look_into(aside: Path, ledger: Path) -> None:
+def _look_into(aside: Path, ledger: Path) -> None:
     """Say what is in the file that was without its log, and remove it where that is nothing new.
 
     When every connection to it is closed: SQLite would have it share what they had of it.

@@ -40,7 +40,7 @@ from flask_partnerstack.ledger import recording
 from flask_partnerstack.ledger import utcnow
 from flask_partnerstack.ledger.inserting import insert
 from flask_partnerstack.ledger.recording import new_row
-from flask_partnerstack.ledger.rescue import rescue
+from flask_partnerstack.ledger.rescue import set_right
 from flask_partnerstack.ledger.trouble import Undone
 
 Make = Callable[..., Conversion]
@@ -472,12 +472,12 @@ def test_a_fork_waits_for_whoever_writes_the_ledger_back(
     """Else it would close the connection that another thread is about to do it by."""
     begun, forking = threading.Event(), threading.Event()
 
-    def rescue_later(*given: Any) -> None:
+    def set_right_later(*given: Any) -> None:
         begun.set()
         assert forking.wait(30)
-        rescue(*given)
+        set_right(*given)
 
-    monkeypatch.setattr(ledger_database, "rescue", rescue_later)
+    monkeypatch.setattr(ledger_database, "set_right", set_right_later)
 
     def everything() -> list[forks.ForkAware]:
         forking.set()
