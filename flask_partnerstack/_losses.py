@@ -12,6 +12,7 @@ from . import signals
 from ._state import get_state
 from ._state import this_app
 from ._visit import current_visit
+from .conversion import text_of_key
 from .ledger import comes_again
 from .masking import log_extra
 from .masking import masked
@@ -112,7 +113,7 @@ def key_text(customer_key: object) -> str:
     if customer_key is not None and not isinstance(customer_key, (str, int, UUID)):
         return f"<{kind}>"
     try:
-        return str(customer_key)
+        return text_of_key(customer_key)
     except Exception:  # somebody else's object
         log.exception("A customer key of the type %s has no text.", kind)
         return f"<{kind}>"

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 from typing import NoReturn
@@ -38,7 +39,7 @@ LARGEST_SUB_IDS = 16 * 1024
 DEEPEST_META = 16
 
 CustomerKey = str | int | UUID
-"""What may be given as a customer key; it is stored as ``str(key)``."""
+"""What may be given as a customer key; it is stored as text, by :func:`text_of_key`."""
 
 #: Control characters, and halves of characters that no encoding can write.
 _UNSPEAKABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -133,12 +134,18 @@ def check_customer_key(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 4 * LONGEST_CUSTOMER_KEY:
         # Python writes no number of thousands of digits.
         raise InvalidConversion("customer_key", f"expected {LONGEST_CUSTOMER_KEY} digits at most.")
-    key = str(value)
+    key = text_of_key(value)
     if not key.strip():
         raise InvalidConversion(
             "customer_key", "expected your own ID of the customer; it is empty."
         )
     return _plain("customer_key", key, LONGEST_CUSTOMER_KEY)
+
+
+def text_of_key(value: object) -> str:
+    """Return what is recorded of a customer key: the text of it, or of an enumeration's value."""
+    # Of a member itself it is "Plan.ACME", or the value: each Python and each mixin has its way.
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 def check_xid(value: object) -> str:

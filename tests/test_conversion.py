@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from dataclasses import asdict
 from datetime import datetime
+from enum import Enum
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -18,7 +20,11 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
+from sqlalchemy.sql.elements import quoted_name
+from werkzeug.local import LocalProxy
 
+from flask_partnerstack._losses import key_text
 from flask_partnerstack.conversion import DEEPEST_META
 from flask_partnerstack.conversion import LARGEST_META
 from flask_partnerstack.conversion import LARGEST_SUB_IDS
@@ -77,6 +83,37 @@ def refused(field: str, value: object) -> str:
 def test_customer_key(given: object, stored: str) -> None:
     """A customer key is a text, a number or a UUID, kept to the letter and the space."""
     assert make(customer_key=given).customer_key == stored
+
+
+class Plan(str, Enum):
+    ACME = "acme"
+
+
+class Number(IntEnum):
+    SEVEN = 7
+
+
+class OldNumber(int, Enum):
+    SEVEN = 7
+
+
+@pytest.mark.parametrize(
+    ("key", "stored"),
+    [
+        (Plan.ACME, "acme"),
+        (Number.SEVEN, "7"),
+        (OldNumber.SEVEN, "7"),
+        (LocalProxy(lambda: Plan.ACME), "acme"),
+        (Markup("a&amp;b"), "a&amp;b"),
+        (quoted_name("acme", quote=True), "acme"),
+    ],
+)
+def test_customer_key_of_a_kind_of_text_or_number(key: object, stored: str) -> None:
+    """What is a text or a number as well is kept as that, on each Python: a member as its value."""
+    kept = make(customer_key=key).customer_key
+    assert kept == stored
+    assert type(kept) is str
+    assert key_text(key) == stored  # and named so where it is not recorded
 
 
 @pytest.mark.parametrize("key", [None, True, False, 1.0, b"a", ["a"], object()])

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import Any
 from typing import Protocol
-from uuid import UUID
 
 from flask import Flask
 
 from .._state import EXTENSION
 from .._state import State
 from .._state import get_state
+from ..conversion import CustomerKey
+from ..conversion import text_of_key
 from ..errors import ConfigurationError
 from ..errors import EntryNotFound
 from ..errors import LedgerUnavailable
@@ -86,10 +87,10 @@ class Rehearsal:
         """
         return self._state.dispatcher.run_pass()
 
-    def entry(self, customer_key: str | int | UUID) -> Entry | None:
+    def entry(self, customer_key: CustomerKey) -> Entry | None:
         """Return a customer's entry in the ledger; ``None`` when nothing was recorded."""
         try:
-            return self._state.ledger.get(str(customer_key))
+            return self._state.ledger.get(text_of_key(customer_key))
         except EntryNotFound:
             return None
 
@@ -98,7 +99,7 @@ class Rehearsal:
         return list(self._state.ledger.entries(limit=1000))
 
     def assert_converted(
-        self, customer_key: str | int | UUID | None = None, **expected: object
+        self, customer_key: CustomerKey | None = None, **expected: object
     ) -> dict[str, Any]:
         """Fail unless PartnerStack took this customer's conversion, exactly once.
 
@@ -111,7 +112,7 @@ class Rehearsal:
         """
         __tracebackhide__ = True
         check_fields(expected)
-        key = None if customer_key is None else str(customer_key)
+        key = None if customer_key is None else text_of_key(customer_key)
         received = self.partnerstack.received()
         taken = [one for one in received if one["accepted"] and _is_of(one, key)]
         if not taken:
@@ -124,10 +125,10 @@ class Rehearsal:
             raise AssertionError(told)
         return reported
 
-    def assert_not_converted(self, customer_key: str | int | UUID | None = None) -> None:
+    def assert_not_converted(self, customer_key: CustomerKey | None = None) -> None:
         """Fail if PartnerStack took this customer's conversion; left out: anybody's."""
         __tracebackhide__ = True
-        key = None if customer_key is None else str(customer_key)
+        key = None if customer_key is None else text_of_key(customer_key)
         taken = [o for o in self.partnerstack.received() if o["accepted"] and _is_of(o, key)]
         if taken:
             raise AssertionError(f"PartnerStack took the conversion of {_key_of(taken[0])!r}.")
