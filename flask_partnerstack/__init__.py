@@ -18,7 +18,7 @@ The house, from roof to ground. A file imports only from lower floors::
     capture | tracking | verification | erasing
         request → g → cookie; conversion → ledger → nudge; is a customer known there? a customer
         is forgotten
-    _known | _losses | _presence | _cookie | _caches | _on_g
+    _known | _losses | _message | _presence | _cookie | _caches | _on_g
         what is known of a customer without being told; what is said of who is not recorded; is
         somebody here; the cookie that a click is kept in; what keeps shared caches
         and shared responses from a visitor's click; g.partnerstack where no hook of ours has run

@@ -12,17 +12,24 @@ Retries are the ledger's, so a periodic sweep belongs to it; it also finds what 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
+from functools import partial
 from typing import Any
 from typing import Final
 
 from celery import Celery
+from celery import Task
 from celery import shared_task
 from flask import Flask
 from flask import has_app_context
 
 from ._heard import let_be_heard
+from ._message import is_strange
+from ._message import marked
+from ._message import name_of
+from ._message import said_of_strangers
 from ._state import State
 from ._state import get_state
 from .engines import Publish
@@ -72,16 +79,22 @@ _BOUNDS: Final[dict[str, dict[str, Any]]] = {
     "amqp": {"read_timeout": 10.0, "write_timeout": 10.0},
 }
 
+_OWN_QUEUE = (
+    "Give each app a queue of its own, by task_default_queue in its Celery's settings, or by "
+    'task_routes = {"flask_partnerstack.*": {"queue": ...}} and --queues of its worker.'
+)
 _RECIPE = (
     "Give the app a Celery as Flask's documentation shows "
     "(https://flask.palletsprojects.com/patterns/celery/): "
 )
 
 
-@shared_task(name=DELIVER, **_TASK)  # type: ignore[untyped-decorator]  # Celery ships no types
-def deliver(entry_id: int) -> None:
+@shared_task(name=DELIVER, bind=True, **_TASK)  # type: ignore[untyped-decorator]  # no types
+def deliver(task: Task, entry_id: int) -> None:
     """Deliver one entry, if it is still due and in nobody's hands."""
     state = _state()
+    if _is_for_another(task, state):
+        return
     if not state.dispatcher.deliver(entry_id) and not state.ledger.has(entry_id):
         log.error(
             "A message says that entry %s is due, but the ledger at %s has none. Does this "
@@ -91,15 +104,27 @@ def deliver(entry_id: int) -> None:
         )
 
 
-@shared_task(name=SWEEP, **_TASK)  # type: ignore[untyped-decorator]  # Celery ships no types
-def sweep() -> None:
+@shared_task(name=SWEEP, bind=True, **_TASK)  # type: ignore[untyped-decorator]  # no types
+def sweep(task: Task) -> None:
     """Deliver whatever is due: retries, and what no message came for."""
     state = _state()
+    if _is_for_another(task, state):
+        return
     drain(
         state.dispatcher,
         concurrency=state.settings.concurrency,
         seconds=SWEEP_LASTS.total_seconds(),
     )
+
+
+def _is_for_another(task: Task, state: State) -> bool:
+    """Say whether a task's message is about another ledger, and tell the log, once."""
+    if not is_strange(vars(task.request), state):
+        return False
+    if state.once.first("a message about another ledger"):
+        queue = (task.request.delivery_info or {}).get("routing_key") or "celery"
+        log.error("%s", said_of_strangers(state, queue, _OWN_QUEUE))
+    return True
 
 
 def connect(app: Flask) -> Publish:
@@ -115,20 +140,24 @@ def connect(app: Flask) -> Publish:
             f"{'nothing' if found is None else type(found).__name__} there. {_RECIPE}"
             "celery_init_app(app).",
         )
-    return _Publisher(found)
+    return _Publisher(found, partial(name_of, get_state(app)))
 
 
 class _Publisher:
     """Publishes over a connection of its own, which never waits for ever. For one thread."""
 
-    def __init__(self, celery: Celery) -> None:
+    def __init__(self, celery: Celery, ask_name: Callable[[], str | None]) -> None:
         self._celery = celery
+        self._ask_name = ask_name
+        self._name: str | None = None
 
     def __call__(self, entry_id: int | None) -> None:
         # Looked up by name: with several apps in a process, the shared task is the last one's.
         name, args = (SWEEP, ()) if entry_id is None else (DELIVER, (entry_id,))
+        self._name = self._name or self._ask_name()
+        how = {"headers": marked(self._name), "producer": self._producer, **_PUBLISHING}
         try:
-            self._celery.tasks[name].apply_async(args, producer=self._producer, **_PUBLISHING)
+            self._celery.tasks[name].apply_async(args, **how)
         except Exception:
             self._producer.connection.collect(socket_timeout=1.0)  # without saying good-bye
             raise

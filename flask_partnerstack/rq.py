@@ -13,17 +13,26 @@ Redis lost. In a configuration file of ``rq cron``::
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from contextlib import suppress
+from typing import Any
 from typing import Final
 
 from flask import Flask
 from flask import has_app_context
 from rq import Queue
 from rq import get_current_job
+from rq.job import Job
 
 from ._heard import let_be_heard
+from ._message import LEDGER
+from ._message import is_strange
+from ._message import marked
+from ._message import name_of
+from ._message import said_of_strangers
 from ._state import EXTENSION
 from ._state import State
 from ._state import context_of
@@ -34,17 +43,26 @@ from .engines import drain
 from .errors import ConfigurationError
 from .errors import NotInitialized
 
+log: Final = logging.getLogger("flask_partnerstack")
+
 #: Seconds between two periodic sweeps. A retry is late by that at most.
 SWEEP_EVERY: Final = 30
 #: Seconds for which one job begins new sends; then it enqueues another, and others have a turn.
 SWEEP_LASTS: Final = 60
-#: Seconds after which RQ ends a job: time enough for the last send and its look-up.
-_TIMEOUT: Final = 180
+_JOB: Final[dict[str, Any]] = {
+    "timeout": 180,  # seconds: enough for the last send and its look-up
+    "result_ttl": 0,
+    "failure_ttl": 86_400,  # seconds for which RQ shows a job that failed
+}
 #: Seconds after which a job that was enqueued and never seen again is enqueued anew.
 _WAITING_EXPIRES: Final = 60
-#: Seconds for which RQ shows a job that failed.
-_FAILURES_LAST: Final = 86_400
+#: Seconds after which it is said again that apps share a queue.
+_SAID_AGAIN: Final = 3600
 
+_OWN_QUEUE = (
+    'Give each app a queue of its own, app.extensions["rq"] = Queue("shop", connection=...), and '
+    "its worker and its rq cron the same."
+)
 _RECIPE = (
     "Put an rq.Queue there when the app is made: "
     'app.extensions["rq"] = Queue(connection=Redis.from_url(...)), or init_app Flask-RQ.'
@@ -56,8 +74,11 @@ def sweep() -> None:
     job = get_current_job()
     if job is not None:
         # First of all: who records from now on enqueues another job. Who did before is seen to.
-        job.connection.delete(_waiting(job.origin))
+        job.connection.delete(_waiting(job.origin, job.meta))
     state = _state()
+    if job is not None and is_strange(job.meta, state):
+        _say_shared(job, state)
+        return
     left = drain(state.dispatcher, concurrency=state.settings.concurrency, seconds=SWEEP_LASTS)
     if left:
         connect(this_app())(None)
@@ -69,16 +90,25 @@ def connect(app: Flask) -> Publish:
     :raises ConfigurationError: the app has no queue, or one that is not asynchronous.
     """
     queue = _queue_of(app)
+    name: str | None = None
 
     def publish(_entry_id: int | None) -> None:
-        waiting = _waiting(queue.name)
+        nonlocal name
+        name = name or name_of(get_state(app))
+        meta = marked(name)
+        waiting = _waiting(queue.name, meta)
         if queue.connection.set(waiting, 1, nx=True, ex=_WAITING_EXPIRES):
             with _or_none_waits(queue, waiting):
-                queue.enqueue_call(
-                    sweep, timeout=_TIMEOUT, result_ttl=0, failure_ttl=_FAILURES_LAST
-                )
+                queue.enqueue_call(sweep, meta=meta, **_JOB)
 
     return publish
+
+
+def _say_shared(job: Job, state: State) -> None:
+    """Tell the log that apps share a queue: once in a while, though RQ forks for each job."""
+    said = f"{EXTENSION}:said:{job.origin}"
+    if job.connection.set(said, 1, nx=True, ex=_SAID_AGAIN):
+        log.error("%s", said_of_strangers(state, job.origin, _OWN_QUEUE))
 
 
 @contextmanager
@@ -111,9 +141,10 @@ def _queue_of(app: Flask) -> Queue:
     return queue
 
 
-def _waiting(queue_name: str) -> str:
-    """Return the name in Redis that is there while a job waits to be run."""
-    return f"{EXTENSION}:waiting:{queue_name}"
+def _waiting(queue_name: str, message: Mapping[str, Any]) -> str:
+    """Return the name in Redis that is there while a job for the same ledger waits to be run."""
+    of_ledger = [message[LEDGER]] if LEDGER in message else []  # none in an older version's
+    return ":".join([EXTENSION, "waiting", queue_name, *of_ledger])
 
 
 def _state() -> State:

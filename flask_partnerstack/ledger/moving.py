@@ -35,6 +35,7 @@ from .merging import Batch
 from .merging import Merging
 from .merging import Moved
 from .merging import trail_of
+from .named import NAME
 from .pause import Cause
 from .pause import Pause
 from .pause import end_pause
@@ -59,7 +60,7 @@ MOST_ROUNDS = 10
 
 _IDENTITY = "identity"
 #: Facts that are each ledger's own. The rest is known of PartnerStack, and goes along.
-_OWN_FACTS = (_IDENTITY, "hold", "pause", "resumed_at", "schema_version")
+_OWN_FACTS = (_IDENTITY, NAME, "hold", "pause", "resumed_at", "schema_version")
 
 Tell = Callable[[Moved], object]
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 from .amending import Amending
 from .deliveries import Deliveries
 from .lookups import Lookups
+from .named import Named
 from .pausing import Pausing
 from .reading import Reading
 from .recording import Recording
 from .survey import Survey
 
 
-class Ledger(Recording, Deliveries, Pausing, Lookups, Amending, Reading, Survey):
+class Ledger(Recording, Deliveries, Pausing, Lookups, Amending, Reading, Survey, Named):
     """The durable record of every conversion, and all that is done with it.
 
-    Of seven parts, by who works with each: a signup, the dispatcher (what is due, the pause, the
-    look-ups), a person, and whoever looks at entries or at all of them.
+    Of eight parts, by who works with each: a signup, the dispatcher (what is due, the pause, the
+    look-ups), a person, whoever looks at entries or at all of them, and a queue that must tell it
+    from another ledger.
     """
 
     @property

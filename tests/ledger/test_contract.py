@@ -8,8 +8,10 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from datetime import datetime
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 from sqlalchemy import create_engine
 from sqlalchemy import text
 
@@ -549,3 +551,13 @@ def test_making_the_tables_twice_changes_nothing(any_ledger: Ledger, conversion:
     any_ledger.record(conversion("acme"))
     assert any_ledger.init() == 1
     assert any_ledger.get("acme").status is Status.PENDING
+
+
+def test_a_ledger_keeps_its_name(any_ledger: Ledger, tmp_path: Path) -> None:
+    """Whoever asks, and however often; another one has another."""
+    again = Ledger(any_ledger.storage, lease=HOUR)
+    other = Database(URL.create("sqlite", database=str(tmp_path / "other")), embedded=True)
+    names = [any_ledger.name(), again.name(), any_ledger.name()]
+    assert len(set(names)) == 1
+    assert Ledger(other, lease=HOUR).name() not in names
+    other.close()

@@ -246,6 +246,14 @@ def test_what_was_learnt_of_partnerstack_goes_along(old: Ledger, any_new: Ledger
     assert any_new.unclear_misses() == 1
 
 
+def test_a_name_stays_with_its_ledger(old: Ledger, any_new: Ledger) -> None:
+    """A message about the old ledger's entry is not taken for one about the new one's."""
+    name = old.name()
+    Move(old, any_new).run()
+    assert any_new.name() != name
+    assert old.name() == name
+
+
 def test_nobody_grows_older_on_the_way(old: Ledger, any_new: Ledger, conversion: Make) -> None:
     """A week between the old ledger's pause and the move is no reason to give an entry up."""
     old.record(conversion("acme"))

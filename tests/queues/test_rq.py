@@ -16,6 +16,7 @@ from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.doctor import examine
 from flask_partnerstack.errors import ConfigurationError
+from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.errors import NotInitialized
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.wire import Response
@@ -74,6 +75,58 @@ def test_a_job_that_has_begun_counts_no_more(
     assert queue.count == 1
     work(app, queue)
     assert len(transport.requests) == 2
+
+
+@pytest.fixture
+def other(make_app: MakeApp, queue: Queue) -> Flask:
+    """An app with a ledger of its own, at the same queue."""
+    app = make_app(ENGINE="rq")
+    app.extensions["rq"] = queue
+    return app
+
+
+def test_each_ledger_has_its_own_job(app: Flask, other: Flask, queue: Queue) -> None:
+    """A job that waits for another app is none for this one."""
+    record(app, "ours")
+    record(other, "theirs")
+    assert queue.count == 2
+
+
+def test_a_job_for_another_ledger_is_said_once(
+    app: Flask, other: Flask, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It runs nothing here, and what comes next in the other app enqueues a job again."""
+    for key in ("one", "two"):
+        record(other, key)
+        assert queue.count == 1
+        work(app, queue)
+    assert caplog.text.count("in the queue 'default' is about another ledger") == 1
+    assert get_state(other).ledger.counts()[Status.PENDING] == 2
+
+
+def test_a_job_of_an_older_version_is_for_whoever_takes_it(app: Flask, queue: Queue) -> None:
+    """It does not say which ledger it is for, and its mark in Redis goes with it."""
+    record(app, "acme")
+    queue.empty()  # type: ignore[no-untyped-call]  # RQ's
+    queue.connection.set("partnerstack:waiting:default", 1)
+    queue.enqueue_call(room.sweep)
+    work(app, queue)
+    assert get_state(app).ledger.counts()[Status.DELIVERED] == 1
+    assert not queue.connection.exists("partnerstack:waiting:default")
+
+
+def test_a_ledger_that_cannot_be_asked_its_name_is_published_for(
+    app: Flask, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is of more use than the name in it."""
+
+    def fail(_ledger: object) -> str:
+        raise LedgerUnavailable("the ledger", "it is busy")
+
+    with app.app_context(), monkeypatch.context() as busy:
+        busy.setattr(type(get_state(app).ledger), "name", fail)
+        room.connect(app)(None)
+    assert [job.meta for job in queue.jobs] == [{}]
 
 
 def test_a_job_that_could_not_be_enqueued_does_not_count(
