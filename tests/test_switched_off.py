@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.celery import sweep as celery_sweep
 from flask_partnerstack.errors import NotSent
+from flask_partnerstack.ledger import Cause
 from flask_partnerstack.ledger import Entry
 from flask_partnerstack.rq import sweep as rq_sweep
 from tests.kit import XID
@@ -72,6 +74,40 @@ def test_requeueing_on_the_page_sends_nothing(
     answer = client.post(f"{path}/requeue", data={found[1]: found[2]}, headers=headers)
     assert (answer.status_code, transport.requests) == (303, [])
     assert entry_of(app).due_at is not None
+
+
+def test_the_page_does_not_promise_a_delivery(
+    make_at: Callable[..., Flask], clock: Clock, transport: ScriptedTransport
+) -> None:
+    """Both pages say who keeps what is due from being sent; of an app that is on, neither does."""
+    told = []
+    for enabled in (False, True):
+        app = make_at(ENABLED=enabled)
+        page = TravellingPartnerStack(clock, transport).dashboard(permission=lambda: True)
+        app.register_blueprint(page, url_prefix="/ps")
+        paths = ("/ps/", f"/ps/entry/{entry_of(app).id}")
+        told.append([app.test_client().get(path).text for path in paths])
+    assert all("PARTNERSTACK_ENABLED is False" in text for text in told[0])
+    assert "due now, but this app delivers nothing" in told[0][1]
+    assert not any("delivers nothing" in text for text in told[1])
+
+
+def test_status_says_that_nothing_is_delivered(off: Flask) -> None:
+    """Beside what waits, and beside a pause: this app does not probe it."""
+    get_state(off).ledger.begin_pause(Cause.UNAVAILABLE, "HTTP 503")
+    told = run(off, "status").stdout
+    assert "This app delivers nothing: PARTNERSTACK_ENABLED is False." in told
+    assert "Next probe" not in told
+    assert json.loads(run(off, "status", "--json").stdout)["enabled"] is False
+
+
+def test_a_requeued_entry_is_said_to_wait(off: Flask) -> None:
+    """It is due, and nobody of this app sends it."""
+    ledger = get_state(off).ledger
+    ledger.bury(ledger.claim(1)[0], reason="rejected")
+    result = run(off, "requeue", "acme")
+    assert result.exit_code == 0
+    assert "It waits: this app delivers nothing" in result.stderr
 
 
 @pytest.mark.parametrize("sweep", [celery_sweep, rq_sweep], ids=["celery", "rq"])

@@ -71,6 +71,7 @@ def requeue(
             say_json(facts_of(entry))
         else:
             click.echo(f"Entry {entry.id} is {entry.status} and due now.")
+        _say_off()
         return
     wanted = Status.PENDING if status == "parked" else Status(status)
     count = ledger.requeue_all(status=wanted, partner_key=partner, reason=reason)
@@ -78,6 +79,12 @@ def requeue(
         say_json({"requeued": count})
     else:
         click.echo(f"{how_many(count)} due now.")
+    _say_off()
+
+
+def _say_off() -> None:
+    if not get_state().settings.enabled:
+        click.echo("It waits: this app delivers nothing, PARTNERSTACK_ENABLED is False.", err=True)
 
 
 def _requeued(state: State, customer_key: str) -> Entry:

@@ -47,6 +47,7 @@ def status(as_json: bool) -> None:
                 "all": sum(counts.values()),
                 "oldest_undelivered": oldest,
                 "pause": facts_of_pause(pause),
+                "enabled": state.settings.enabled,
             }
         )
         return
@@ -57,13 +58,15 @@ def status(as_json: bool) -> None:
     )
     if oldest is not None:
         click.echo(f"Oldest undelivered: recorded {moment(oldest)}.")
-    _say_pause(pause)
+    _say_pause(pause, is_probed_here=state.settings.enabled)
+    if not state.settings.enabled:
+        click.echo("This app delivers nothing: PARTNERSTACK_ENABLED is False.")
 
 
-def _say_pause(pause: Pause | None) -> None:
+def _say_pause(pause: Pause | None, *, is_probed_here: bool) -> None:
     if pause is not None:
         click.echo(f"Delivery is paused since {moment(pause.since)}: {pause.reason}.")
-        if pause.is_probed:
+        if pause.is_probed and is_probed_here:
             click.echo(f"Next probe: {moment(pause.probe_at)}, after {pause.probes} so far.")
 
 

@@ -68,7 +68,8 @@ def make_dashboard(permission: object = None) -> Blueprint:
 
 def home() -> str:
     """Show the totals, and the entries that were asked for."""
-    ledger = get_state().ledger
+    state = get_state()
+    ledger = state.ledger
     status, partner, search = _wanted()
     page = ledger.page(
         status=status,
@@ -82,6 +83,7 @@ def home() -> str:
     kept = {"q": search or None, "status": status and status.value, "partner": partner}
     return _page(
         "home",
+        enabled=state.settings.enabled,
         now=outlook.now,
         pause=outlook.pause,
         oldest=ledger.oldest_pending(),
@@ -141,16 +143,18 @@ def _find(entry_id: int) -> Entry:
 
 
 def _entry_page(entry: Entry, complaint: str | None = None) -> str:
-    ledger = get_state().ledger
+    state = get_state()
+    ledger = state.ledger
     return _page(
         "entry",
+        enabled=state.settings.enabled,
         now=ledger.now(),
         entry=entry,
         reported=ledger.conversion_of(entry),
         trail=ledger.trail(entry),
         erased=is_erased(entry),
         requeuable=said.may_be_requeued(entry),
-        verifies=get_state().settings.verifies,
+        verifies=state.settings.verifies,
         done=_DONE.get(request.args.get("done", "")),
         complaint=complaint,
         token=guard.token(),
