@@ -231,6 +231,56 @@ def test_look_ups_that_nobody_answers_are_not_due(
     assert state.dispatcher.next_due() == 0.0
 
 
+@pytest.mark.parametrize(
+    ("answer", "wait"),
+    [
+        (Response(429, {"Retry-After": "7200"}), 7200),
+        (Response(503, {"Retry-After": "7200"}), 7200),
+        (Response(429, {"Retry-After": "900000"}), 86400),
+        (Response(429, {"Retry-After": "0"}), 30),
+        (Response(429), 30),
+    ],
+    ids=lambda given: None if isinstance(given, int) else f"{given.status} {given.headers}",
+)
+def test_a_service_that_is_asked_too_often_is_left_alone(
+    app: Flask,
+    state: State,
+    transport: ScriptedTransport,
+    clock: Clock,
+    answer: Response,
+    wait: int,
+) -> None:
+    """No look-up is made before it lets us, of whomever; what is to be sent is sent meanwhile."""
+    record(app, *(f"c{n}" for n in range(6)))
+    state.dispatcher.run_pass()
+    transport.answers = [answer, Response(200), *[FOUND] * 20]
+    after(state, clock, minutes=16)
+    record(app, "new")
+    after(state, clock, seconds=wait - 1)
+    assert looked_up(transport) == 1
+    assert state.dispatcher.next_due() == pytest.approx(1.0)
+    after(state, clock, seconds=1)
+    assert looked_up(transport) > 5
+    assert state.ledger.get("new").attempts == 1
+
+
+def test_a_shorter_wish_shortens_no_longer_one(state: State, clock: Clock) -> None:
+    """Two look-ups at once may be asked to wait for different times."""
+    state.ledger.let_look_ups_rest(timedelta(hours=2))
+    state.ledger.let_look_ups_rest(timedelta(seconds=1))
+    assert state.ledger.look_ups_rest() == timedelta(hours=2)
+    clock.tick(hours=2)
+    assert state.ledger.look_ups_rest() == timedelta(0)
+
+
+def test_a_wish_by_a_clock_that_was_set_back_is_forgotten(state: State, clock: Clock) -> None:
+    """Nobody waits for a time that a wrong clock named."""
+    clock.tick(days=300)
+    state.ledger.let_look_ups_rest(timedelta(hours=2))
+    clock.tick(days=-300)
+    assert state.ledger.look_ups_rest() == timedelta(0)
+
+
 def test_verify_after_is_obeyed(
     make_app: MakeApp, transport: ScriptedTransport, clock: Clock
 ) -> None:

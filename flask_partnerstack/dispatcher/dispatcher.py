@@ -156,10 +156,11 @@ class Dispatcher:
 
         :param customer_key: only this customer's.
         :raises ConfigurationError: there is no key pair to look up with.
-        :raises NotSent: nothing may be sent just now.
+        :raises NotSent: nothing may be sent just now, or PartnerStack asked us to wait.
         :raises LedgerUnavailable: the ledger cannot be read or written.
         """
         self._demand_pair()
+        self._demand_leave()
         claimed = self._ledger.claim_delivered(after_id=after_id, customer_key=customer_key)
         for claim in claimed:
             judged = self._verifier.verify_by_hand(claim, within=self._deadline)
@@ -174,3 +175,11 @@ class Dispatcher:
             )
         if self.blocked_by is not None:
             raise NotSent(f"Nobody is looked up: {self.blocked_by}.")
+
+    def _demand_leave(self) -> None:
+        rest = self._ledger.look_ups_rest()
+        if rest:
+            raise NotSent(
+                "Nobody is looked up just now: PartnerStack asked us to wait, for another "
+                f"{rest.total_seconds():.0f} s."
+            )

@@ -12,6 +12,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
+from ..backoff import LONGEST_WISH
 from ..errors import DeliveryError
 from ..errors import Judgement
 from ..ledger import NO_PAIR
@@ -34,6 +35,8 @@ AFTER_MISSES = (timedelta(hours=1), timedelta(hours=24))
 #: waits as long as it has waited, up to a day: a thousand of them ask a few times, not every hour.
 AFTER_CANNOT_TELL = timedelta(hours=1)
 LONGEST_WAIT = timedelta(days=1)
+#: The wait of all look-ups after a 429 that asks for no time.
+AFTER_TOO_MANY = timedelta(seconds=30)
 #: Look-ups of delivered entries in a row that find nobody, after which none is believed.
 MOST_MISSES = 3
 #: "No such customer" answers after which an unclear conversion is sent again, and the least time
@@ -103,8 +106,17 @@ class Verifier:
             log.error(
                 "Entry %s cannot be looked up: %s.", entry.id, e.reason, extra=entry.log_extra
             )
+            self._obey(e)
             return _cannot_tell(e.reason, e.status, e.answer)
         return found if found is not None else self._doubt(claim)
+
+    def _obey(self, error: DeliveryError) -> None:
+        """Let all look-ups wait for as long as an answer asks for, and each 429 does."""
+        wish = error.retry_after or (AFTER_TOO_MANY if error.status == 429 else None)
+        if wish:
+            wait = min(wish, LONGEST_WISH)
+            self._ledger.let_look_ups_rest(wait)
+            log.warning("PartnerStack asks us to look nobody up for %.0f s.", wait.total_seconds())
 
     def _doubt(self, claim: Claim) -> Attempt | None:
         if not self._ledger.knows_pair(self._public_key):

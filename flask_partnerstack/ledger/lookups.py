@@ -20,6 +20,8 @@ from .facts import erase_fact
 from .facts import hold_facts
 from .facts import read_fact
 from .facts import write_fact
+from .silence import rest
+from .silence import rests_until
 from .silence import silent_until
 from .tables import entries
 from .trouble import tried_again
@@ -95,6 +97,18 @@ class Lookups(Clocked):
         """Return how long after it was sent a customer may take to appear, as seen lately."""
         with self._database.read() as conn:
             return _read_back(conn)
+
+    def let_look_ups_rest(self, lasts: timedelta) -> None:
+        """Let no process look anybody up for so long, because PartnerStack asks for it."""
+        with self._database.write() as conn:
+            hold_facts(conn)
+            rest(conn, self.now_in(conn), lasts)
+
+    def look_ups_rest(self) -> timedelta:
+        """Return how long nobody may be looked up yet; nothing: PartnerStack lets us."""
+        with self._database.read() as conn:
+            now = self.now_in(conn)
+            return rests_until(conn, now) - now
 
     def has_real_customers(self) -> bool:
         """Say whether any entry was found as a customer that is not a test."""

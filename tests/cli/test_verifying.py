@@ -223,3 +223,18 @@ def test_requeue_as_json(app: Flask, bury: Callable[[Flask, str], None]) -> None
     bury(app, "acme")
     said = json.loads(run(app, "requeue", "acme", "--json").output)
     assert (said["id"], said["status"]) == (1, "pending")
+
+
+def test_verify_stops_when_it_is_asked_to_wait(
+    shop: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Nor is anybody else looked up before that time, whoever asks."""
+    transport.answers = [Response(429, {"Retry-After": "60"}), FOUND, FOUND, FOUND]
+    asked = len(transport.requests)
+    for options in (["--all"], ["two"]):
+        result = run(shop, "verify", *options)
+        assert result.exit_code == 1
+        assert "PartnerStack asked us to wait, for another 60 s." in result.stderr
+    assert len(transport.requests) == asked + 1
+    clock.tick(minutes=1)
+    assert run(shop, "verify", "--all").stdout == "Found 3 of 3 entries.\n"
