@@ -16,6 +16,7 @@ from ..errors import NotSent
 from ..ledger import Claim
 from ..ledger import Entry
 from ..ledger import Ledger
+from ..ledger import Status
 from ..settings import DEADLINE
 from ..settings import Settings
 from ..wire import Client
@@ -150,10 +151,15 @@ class Dispatcher:
         return self._client
 
     def verify_next(
-        self, *, after_id: int = 0, customer_key: str | None = None
+        self,
+        *,
+        status: Status = Status.DELIVERED,
+        after_id: int = 0,
+        customer_key: str | None = None,
     ) -> tuple[Entry, Judgement] | None:
         """Look up the next delivered entry after that one, due or not; ``None``: there is none.
 
+        :param status: ``PENDING`` instead, so that nothing is sent of whom PartnerStack has.
         :param customer_key: only this customer's.
         :raises ConfigurationError: there is no key pair to look up with.
         :raises NotSent: nothing may be sent just now, or PartnerStack asked us to wait.
@@ -161,7 +167,7 @@ class Dispatcher:
         """
         self._demand_pair()
         self._demand_leave()
-        claimed = self._ledger.claim_delivered(after_id=after_id, customer_key=customer_key)
+        claimed = self._ledger.claim_next(status, after_id=after_id, customer_key=customer_key)
         for claim in claimed:
             judged = self._verifier.verify_by_hand(claim, within=self._deadline)
             return self._ledger.find(claim.entry.id), judged

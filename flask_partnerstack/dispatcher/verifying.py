@@ -71,7 +71,7 @@ class Verifier:
             self._cannot_tell(claim, found)
 
     def verify_by_hand(self, claim: Claim, *, within: timedelta) -> Judgement:
-        """Look a delivered entry up because a person asks for it; only a find changes anything.
+        """Look an entry up because a person asks for it; only a find changes anything.
 
         They may ask too early, or often, so that not to be found is no miss of it.
         """
@@ -148,7 +148,7 @@ class Verifier:
     # --- what was found -------------------------------------------------------------------------
 
     def _found(self, claim: Claim, customer: Customer) -> None:
-        took = self._ledger.silence(claim)
+        took = self._ledger.silence(claim) if claim.attempted_at else None
         kinds, late = pitfalls_of(claim.entry.customer_key), self._was_late(claim)
         self._ledger.note_found(self._public_key, took=took, late=late, kinds=kinds)
         attempt = Attempt(judged=Judgement.FOUND, reason="found by look-up", status=200)

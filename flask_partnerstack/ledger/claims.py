@@ -203,17 +203,23 @@ def seconds_until(due_at: datetime | None, now: datetime) -> float | None:
     return None if due_at is None else max((due_at - now).total_seconds(), 0.0)
 
 
-def claim_delivered(
-    conn: Connection, now: datetime, lease: timedelta, *, after_id: int, digest: str | None
+def claim_next(
+    conn: Connection,
+    now: datetime,
+    lease: timedelta,
+    status: Status,
+    *,
+    after_id: int,
+    digest: str | None,
 ) -> list[Claim]:
-    """Take the next delivered entry that is in nobody's hands, due or not, by id.
+    """Take the next entry of that status that is in nobody's hands, due or not, by id.
 
     :param digest: only this customer's.
     """
     idle = entries.c.lease.is_(None) | (entries.c.due_at <= now)
     wanted = (
         select(entries)
-        .where(of_status(Status.DELIVERED), ~erased, idle, ~went_away)
+        .where(of_status(status), ~erased, idle, ~went_away)
         .where(entries.c.id > after_id)
         .order_by(entries.c.id)
         .limit(1)

@@ -47,13 +47,14 @@ class Lookups(Clocked):
         self,
         public_key: str,
         *,
-        took: timedelta = timedelta(0),
+        took: timedelta | None = timedelta(0),
         late: bool = False,
         kinds: Collection[str] = (),
     ) -> None:
         """Remember that this key pair finds our customers; the misses in a row are over.
 
-        :param took: how long after it was sent the customer was found.
+        :param took: how long after it was sent the customer was found; ``None``: nobody here knows
+            when it was sent.
         :param late: an earlier look did not find it, so that it really took about as long.
         :param kinds: of which kinds its customer key is.
         """
@@ -63,8 +64,9 @@ class Lookups(Clocked):
                 write_fact(conn, name, self.now_in(conn).isoformat())
             erase_fact(conn, _MISSES)
             erase_fact(conn, _UNCLEAR_MISSES)
-            before = _read_back(conn)
-            _write_read_back(conn, max(before, took) if late else min(before, took))
+            if took is not None:
+                before = _read_back(conn)
+                _write_read_back(conn, max(before, took) if late else min(before, took))
 
     def misses(self) -> int:
         """Return how many look-ups of delivered entries in a row found nobody."""
@@ -117,12 +119,14 @@ class Lookups(Clocked):
             return conn.scalar(found) is not None
 
     @tried_again
-    def claim_delivered(self, *, after_id: int = 0, customer_key: str | None = None) -> list[Claim]:
-        """Take the next delivered entry after that one, due or not, to look it up by hand."""
+    def claim_next(
+        self, status: Status, *, after_id: int = 0, customer_key: str | None = None
+    ) -> list[Claim]:
+        """Take the next entry of that status after that one, due or not, to look it up by hand."""
         digest = None if customer_key is None else digest_of(customer_key)
         with self._database.write() as conn:
-            return claims.claim_delivered(
-                conn, self.now_in(conn), self._lease, after_id=after_id, digest=digest
+            return claims.claim_next(
+                conn, self.now_in(conn), self._lease, status, after_id=after_id, digest=digest
             )
 
     @tried_again
@@ -148,13 +152,20 @@ class Lookups(Clocked):
 
     @tried_again
     def give_back(self, claim: Claim, attempt: Attempt) -> Entry | None:
-        """Write down what was tried, and leave the entry as it was before it was claimed."""
-        entry = claim.entry
+        """Write down what was tried, and leave the entry as it was before it was claimed.
+
+        One whose sending was interrupted may have been taken, and that is not forgotten.
+        """
+        entry, unclear = claim.entry, int(claim.interrupted)
         with self._database.write() as conn:
             now = self.now_in(conn)
             due_in = None if entry.due_at is None else max(entry.due_at - now, timedelta(0))
             verdict = Verdict(
-                after=entry.status, due_in=due_in, reason=entry.reason, attempt=attempt
+                after=entry.status,
+                due_in=due_in,
+                reason=entry.reason,
+                attempt=attempt,
+                unclear=unclear,
             )
             return claims.leave(conn, claim, now, verdict)
 

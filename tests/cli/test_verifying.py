@@ -225,6 +225,84 @@ def test_requeue_as_json(app: Flask, bury: Callable[[Flask, str], None]) -> None
     assert (said["id"], said["status"]) == (1, "pending")
 
 
+# --- who waits to be sent -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restored(make_app: MakeApp) -> Flask:
+    """An app whose ledger does not know what became of three: nothing was sent from it."""
+    app = make_app(PUBLIC_KEY="pk_a", SECRET_KEY="sk_b")
+    with app.app_context():
+        for key in ("one", "two", "three"):
+            track_conversion(key, xid=XID)
+    return app
+
+
+def test_whom_partnerstack_has_is_not_sent_again(
+    restored: Flask, transport: ScriptedTransport
+) -> None:
+    """After a restore: who is found is verified, and only who is missing is sent."""
+    transport.answers = [FOUND, MISSING, TEST]
+    result = run(restored, "verify", "--all", "--status", "pending")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "missing      entry 2, two",
+        "test         entry 3, three: pays nobody",
+        "Found 2 of 3 entries.",
+    ]
+    assert transport.conversions == []
+    transport.requests.clear()
+    get_state(restored).dispatcher.run_pass()
+    assert [sent["customer_key"] for sent in transport.conversions] == ["two"]
+
+
+def test_what_cannot_be_told_of_who_waits_changes_nothing(
+    restored: Flask, transport: ScriptedTransport
+) -> None:
+    """A pair that never found anybody is not believed; the exit code says that it is not done."""
+    before = get_state(restored).ledger.get("two")
+    transport.answers = [MISSING]
+    result = run(restored, "verify", "two", "--status", "pending")
+    assert (result.exit_code, result.output.splitlines()[0]) == (1, "cannot tell  entry 2, two")
+    assert get_state(restored).ledger.get("two") == before
+
+
+def test_who_waits_is_looked_up_only_when_that_is_said(restored: Flask) -> None:
+    """A customer of another state is refused, with it."""
+    result = run(restored, "verify", "two")
+    assert result.exit_code == 1
+    assert "Entry 2 is pending, and only what is delivered is looked up." in result.stderr
+
+
+def test_an_interrupted_send_stays_in_doubt(
+    restored: Flask, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """A person looked it up too early: it is still looked up before it is sent again."""
+    state = get_state(restored)
+    (claim,) = state.ledger.claim(1)
+    state.ledger.count_attempt(claim)
+    clock.tick(minutes=3)
+    transport.answers = [FOUND, MISSING]
+    run(restored, "verify", "two", "--status", "pending")
+    run(restored, "verify", "one", "--status", "pending")
+    transport.requests.clear()
+    transport.answers = [MISSING]
+    state.dispatcher.deliver(claim.entry.id)
+    assert [request.method for request in transport.requests] == ["GET"]
+
+
+def test_a_find_of_who_was_never_sent_says_nothing_of_the_lag(
+    restored: Flask, transport: ScriptedTransport
+) -> None:
+    """How long customers take to appear is known of those alone who were sent from here."""
+    ledger = get_state(restored).ledger
+    ledger.note_found("pk_a", took=timedelta(hours=2), late=True)
+    transport.answers = [FOUND]
+    run(restored, "verify", "one", "--status", "pending")
+    assert ledger.get("one").status is Status.VERIFIED
+    assert ledger.read_back() == timedelta(hours=2)
+
+
 def test_verify_stops_when_it_is_asked_to_wait(
     shop: Flask, transport: ScriptedTransport, clock: Clock
 ) -> None:

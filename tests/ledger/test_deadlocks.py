@@ -230,6 +230,6 @@ def test_a_delivery_goes_through_all_the_same(conversion: Make) -> None:
         assert ledger.count_attempt(claim)
         assert ledger.renew(claim)
         ledger.leave_for_next(claim, Verdict(after=Status.DELIVERED, attempt=taken))
-        (again,) = ledger.claim_delivered()
+        (again,) = ledger.claim_next(Status.DELIVERED)
         assert ledger.give_back(again, taken) is not None
     assert ledger.counts()[Status.DELIVERED] == 3

@@ -90,9 +90,9 @@ def test_who_is_erased_is_not_looked_up_by_hand(any_ledger: Ledger, conversion: 
     delivered(any_ledger, conversion("acme"))
     any_ledger.erase("acme")
     delivered(any_ledger, conversion("globex"))
-    (claim,) = any_ledger.claim_delivered()
+    (claim,) = any_ledger.claim_next(Status.DELIVERED)
     assert claim.entry.customer_key == "globex"
-    assert any_ledger.claim_delivered() == []
+    assert any_ledger.claim_next(Status.DELIVERED) == []
 
 
 def test_what_is_in_somebodys_hands_is_left_there(any_ledger: Ledger, conversion: Make) -> None:
