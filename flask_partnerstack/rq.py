@@ -125,7 +125,7 @@ def _or_none_waits(queue: Queue, waiting: str) -> Iterator[None]:
 def _queue_of(app: Flask) -> Queue:
     found = app.extensions.get("rq")
     with context_of(app):  # Flask-RQ's extension serves many apps, and gives the current one's
-        queue = found if isinstance(found, Queue) else getattr(found, "queue", None)
+        queue = found if isinstance(found, Queue) else _default_of(found)
     if not isinstance(queue, Queue):
         raise ConfigurationError(
             "PARTNERSTACK_ENGINE",
@@ -139,6 +139,17 @@ def _queue_of(app: Flask) -> Queue:
             'is_async=False, which runs its jobs where they are enqueued. For that: "inline".',
         )
     return queue
+
+
+def _default_of(extension: object) -> object:
+    try:
+        return getattr(extension, "queue", None)
+    except Exception as e:
+        raise ConfigurationError(
+            "PARTNERSTACK_ENGINE",
+            '"rq" enqueues into the queue of the extension in app.extensions["rq"], which has none '
+            f'({type(e).__name__}: {e}). Flask-RQ\'s is the one named "default" in RQ_QUEUES.',
+        ) from e
 
 
 def _waiting(queue_name: str, message: Mapping[str, Any]) -> str:

@@ -70,6 +70,8 @@ class PublishingEngine:
             self.connect()
         except ConfigurationError as e:
             log.error("Nothing is published by this process. %s", e)
+        except Exception:  # whatever it is, the page has nothing to do with that
+            log.exception("It cannot be said whether this process has something to publish with.")
 
     def connect(self) -> Publish:
         """Return what publishes.

@@ -164,6 +164,16 @@ def test_the_first_request_says_what_is_missing(caplog: pytest.LogCaptureFixture
     assert "PARTNERSTACK_ENGINE: expected a Celery." in caplog.text
 
 
+def test_the_first_request_never_fails_for_it(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that raises anything at all is logged, with where it came from."""
+
+    def connect() -> Publish:
+        raise KeyError("default")
+
+    PublishingEngine(connect).wake()
+    assert "KeyError: 'default'" in caplog.text
+
+
 def test_stopping_publishes_what_waits(make: Make, broker: Broker) -> None:
     """A script that records and ends has told of it; a nudge after that starts anew."""
     engine = make()

@@ -218,6 +218,23 @@ def test_the_queue_of_flask_rq_is_found(app: Flask, queue: Queue) -> None:
     assert queue.count == 1
 
 
+def test_a_page_view_has_nothing_to_do_with_a_queue_that_is_not_there(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Flask-RQ raises where RQ_QUEUES names no "default": that is said, and the page is shown."""
+
+    class FlaskRQ:
+        @property
+        def queue(self) -> Queue:
+            raise KeyError("default")
+
+    app.extensions["rq"] = FlaskRQ()
+    assert app.test_client().get("/nowhere").status_code == 404
+    assert "which has none (KeyError: 'default'). Flask-RQ's is the one named" in caplog.text
+    (told,) = (finding for finding in examine(app) if "RQ_QUEUES" in finding.what)
+    assert told.level == "error"
+
+
 def test_looking_for_the_queue_ends_no_context(app: Flask, queue: Queue) -> None:
     """The first page view looks, inside its own; what the app takes down at its end stays up."""
     taken_down: list[object] = []
