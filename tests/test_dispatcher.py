@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,12 +19,16 @@ from flask_partnerstack.dispatcher import Dispatcher
 from flask_partnerstack.dispatcher import Outcome
 from flask_partnerstack.dispatcher.judging import MOST_UNCLEAR
 from flask_partnerstack.errors import Judgement
+from flask_partnerstack.errors import LedgerUnavailable
 from flask_partnerstack.errors import NotSent
 from flask_partnerstack.errors import Unclear
+from flask_partnerstack.ledger import Claim
 from flask_partnerstack.ledger import Database
 from flask_partnerstack.ledger import Entry
 from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
+from flask_partnerstack.ledger import Verdict
+from flask_partnerstack.ledger import claims
 from flask_partnerstack.settings import Settings
 from flask_partnerstack.wire import Client
 from flask_partnerstack.wire import Response
@@ -120,6 +126,96 @@ def test_no_connection_is_tried_again(
     assert judged(ledger) == [Judgement.NOT_SENT]
     assert ledger.get("acme").reason == "could not connect"
     assert (dispatcher.next_due() or 0) <= 2.0
+
+
+# --- taken, and the ledger cannot be written ------------------------------------------------------
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Return what keeps the ends of claims from being written, as a lock in other hands does."""
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        def fail(*_given: object) -> None:
+            raise LedgerUnavailable("sqlite:///", "database is locked")
+
+        with monkeypatch.context() as lock:
+            lock.setattr(claims, "leave", fail)
+            yield
+
+    return locked
+
+
+Lock = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_was_taken_is_written_down_when_it_can_be(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    outcomes: list[Outcome],
+    locked: Lock,
+    goes_on: bool,
+) -> None:
+    """PartnerStack's 200 outlives a ledger that is locked, and is not asked for once more."""
+    (job,) = dispatcher.take(1)
+    with locked(), pytest.raises(LedgerUnavailable):
+        job(lambda: goes_on)
+    with locked():
+        assert dispatcher.take(1) == []  # not yet
+    assert dispatcher.take(1) == []
+    assert ledger.get("acme").status is Status.DELIVERED
+    assert judged(ledger) == [Judgement.ACCEPTED]
+    assert [outcome.fate for outcome in outcomes] == ["delivered"]
+    assert len(transport.requests) == 1
+
+
+def test_another_process_that_finds_it_in_doubt_sends_it_not(
+    make: Callable[..., Dispatcher],
+    ledger: Ledger,
+    acme: Entry,
+    transport: ScriptedTransport,
+    clock: Clock,
+    locked: Lock,
+) -> None:
+    """Its lease ran out meanwhile; whoever knows better says so within the half hour."""
+    ours, theirs = make(), make()
+    with locked(), pytest.raises(LedgerUnavailable):
+        ours.run_pass()
+    clock.tick(minutes=3)
+    theirs.run_pass()
+    assert judged(ledger) == [Judgement.UNCLEAR]
+    ours.run_pass()
+    clock.tick(hours=1)
+    theirs.run_pass()
+    assert ledger.get("acme").status is Status.DELIVERED
+    assert len(transport.requests) == 1
+
+
+def test_what_was_written_is_not_written_twice(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    outcomes: list[Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that breaks behind the commit loses the word of it, and no more."""
+    leave = ledger.leave
+
+    def leave_unheard(claim: Claim, verdict: Verdict) -> None:
+        leave(claim, verdict)
+        raise LedgerUnavailable("postgresql://", "server closed the connection")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger, "leave", leave_unheard)
+        with pytest.raises(LedgerUnavailable):
+            dispatcher.run_pass()
+    dispatcher.run_pass()
+    assert judged(ledger) == [Judgement.ACCEPTED]
+    assert [outcome.fate for outcome in outcomes] == ["delivered"]
 
 
 def test_an_unclear_answer_waits_half_an_hour(

@@ -60,7 +60,7 @@ class Dispatcher:
         self._client = client
         self._deadline = deadline
         self._blocked = blocked
-        judge = Judge(settings, ledger, on_outcome)
+        judge = self._judge = Judge(settings, ledger, on_outcome)
         self._verifier = Verifier(settings, ledger, client, judge)
         self._sender = Sender(
             settings, ledger, client, judge, self._verifier, deadline=deadline, blocked=blocked
@@ -133,6 +133,7 @@ class Dispatcher:
 
     def _take(self, claim: Callable[[], list[Claim]]) -> list[Job]:
         outlook = self._ledger.outlook()
+        self._judge.make_up()
         self._pruner.look(outlook.now)
         if not self._settings.enabled:
             return []

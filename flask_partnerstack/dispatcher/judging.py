@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -14,6 +18,7 @@ from ..backoff import retry_delay
 from ..backoff import unclear_delay
 from ..errors import DeliveryError
 from ..errors import Judgement
+from ..errors import LedgerUnavailable
 from ..errors import Redirected
 from ..ledger import Attempt
 from ..ledger import Cause
@@ -63,6 +68,9 @@ class Judge:
         self._settings = settings
         self._ledger = ledger
         self._tell_of = tell
+        #: What PartnerStack took, and the ledger could not be told of. A few: who cannot write
+        #: claims nothing either.
+        self._unwritten: deque[tuple[Claim, Receipt]] = deque()
 
     # --- it was taken ---------------------------------------------------------------------------
 
@@ -72,7 +80,8 @@ class Judge:
         :param go_on: take the next as well, in the same transaction. Returns that claim, whose
             attempt is counted; ``None``: there is none that is just to be sent.
         """
-        entry, following = self._leave(claim, self._delivered(receipt), go_on=go_on)
+        with self._remembered(claim, receipt):
+            entry, following = self._leave(claim, self._delivered(receipt), go_on=go_on)
         try:
             self.tell("delivered", entry)
         except BaseException:  # sys.exit() in a receiver: nobody comes to send the next
@@ -82,11 +91,37 @@ class Judge:
 
     def proved(self, claim: Claim, receipt: Receipt) -> None:
         """Settle an entry by which a pause was probed, and end the pause before anybody hears."""
-        entry = self._ledger.leave(claim, self._delivered(receipt))
+        with self._remembered(claim, receipt):
+            entry = self._ledger.leave(claim, self._delivered(receipt))
         try:
             self.resumed(self._ledger.end_pause())
         finally:
             self.tell("delivered", entry)
+
+    def make_up(self) -> None:
+        """Settle what was taken while the ledger could not be written, if it can be by now."""
+        for _ in range(len(self._unwritten)):
+            with suppress(IndexError, LedgerUnavailable):  # another thread's by now; not yet
+                self._settle_late(*self._unwritten.popleft())
+
+    def _settle_late(self, claim: Claim, receipt: Receipt) -> None:
+        with self._remembered(claim, receipt):
+            entry = self._ledger.leave_again(claim, self._delivered(receipt))
+        log.warning(
+            "Entry %s was taken while the ledger could not be written; that is made up for.",
+            claim.entry.id,
+            extra=claim.entry.log_extra,
+        )
+        self.tell("delivered", entry)
+
+    @contextmanager
+    def _remembered(self, claim: Claim, receipt: Receipt) -> Iterator[None]:
+        """Keep in mind what was taken, where it cannot be written: it is not to be sent again."""
+        try:
+            yield
+        except LedgerUnavailable:
+            self._unwritten.append((claim, receipt))
+            raise
 
     def _delivered(self, receipt: Receipt) -> Verdict:
         attempt = Attempt(

@@ -150,15 +150,15 @@ class Deliveries(Clocked):
         try:
             found = self._leave_for_next(claim, verdict)
         except LedgerUnavailable:  # by what was to be next, perhaps: that must not undo the end
-            return self._leave_again(claim, verdict), None
+            return self.leave_again(claim, verdict), None
         return found or (self.leave(claim, verdict), None)
 
     @tried_again
-    def _leave_again(self, claim: Claim, verdict: Verdict) -> Entry | None:
-        """Write what came of a claim, unless it is written, and only the word of it was lost.
+    def leave_again(self, claim: Claim, verdict: Verdict) -> Entry | None:
+        """Write what came of a claim whose attempt was counted, unless it is written.
 
-        What was taken then in the same step is found when its lease ends, as one whose claimer
-        was stopped while sending.
+        Then only the word of it was lost. What was taken in the same step is found when its lease
+        ends, as one whose claimer was stopped while sending.
         """
         with self._database.write() as conn:
             left = claims.find_left(conn, claim, verdict)
