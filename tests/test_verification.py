@@ -264,6 +264,22 @@ def test_a_service_that_is_asked_too_often_is_left_alone(
     assert state.ledger.get("new").attempts == 1
 
 
+def test_who_is_in_doubt_waits_as_long(
+    app: Flask, trusted: State, transport: ScriptedTransport, clock: Clock
+) -> None:
+    """Whatever asks for this very entry: a queue's message, or the probe of a pause."""
+    lose_acme(app, transport)
+    clock.tick(minutes=16)
+    trusted.ledger.let_look_ups_rest(timedelta(hours=2))
+    record(app, "new")  # so that there is something to do
+    asked = len(transport.requests)
+    trusted.dispatcher.deliver(acme(trusted).id)
+    assert len(transport.requests) == asked
+    transport.answers = [Response(200), FOUND]
+    after(trusted, clock, hours=2)
+    assert acme(trusted).status is Status.VERIFIED
+
+
 def test_a_shorter_wish_shortens_no_longer_one(state: State, clock: Clock) -> None:
     """Two look-ups at once may be asked to wait for different times."""
     state.ledger.let_look_ups_rest(timedelta(hours=2))

@@ -37,6 +37,8 @@ AFTER_CANNOT_TELL = timedelta(hours=1)
 LONGEST_WAIT = timedelta(days=1)
 #: The wait of all look-ups after a 429 that asks for no time.
 AFTER_TOO_MANY = timedelta(seconds=30)
+#: Why an entry that may have been taken is not looked up yet.
+ASKED_TO_WAIT = "PartnerStack asks us to look nobody up yet"
 #: Look-ups of delivered entries in a row that find nobody, after which none is believed.
 MOST_MISSES = 3
 #: "No such customer" answers after which an unclear conversion is sent again, and the least time
@@ -88,6 +90,10 @@ class Verifier:
 
         Otherwise what is to be done with it is done.
         """
+        rest = self._ledger.look_ups_rest()
+        if rest:
+            self._ledger.postpone(claim, rest, reason=ASKED_TO_WAIT)
+            return False
         found = self._look_up(claim, within)
         if isinstance(found, Customer):
             self._found(claim, found)
