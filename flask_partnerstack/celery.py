@@ -47,13 +47,16 @@ SWEEP: Final = "flask_partnerstack.sweep"
 SWEEP_EVERY = timedelta(seconds=30)
 #: How long one sweep begins new sends, so that the next one finds it done.
 SWEEP_LASTS = timedelta(seconds=25)
+#: How long a sweep waits for a worker. Celery drops what is older without a word: each one, where
+#: the queue is always that far behind, or the worker's clock is ahead of beat's by as much.
+SWEEP_EXPIRES = timedelta(hours=1)
 
-#: For Celery's ``beat_schedule``. A sweep that nobody ran in time is not run later.
+#: For Celery's ``beat_schedule``. A sweep that nobody ran within the hour is not run later.
 SWEEP_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "flask-partnerstack-sweep": {
         "task": SWEEP,
         "schedule": SWEEP_EVERY,
-        "options": {"expires": SWEEP_EVERY.total_seconds()},
+        "options": {"expires": SWEEP_EXPIRES.total_seconds()},
     }
 }
 
