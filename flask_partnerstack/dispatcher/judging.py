@@ -92,7 +92,7 @@ class Judge:
     def proved(self, claim: Claim, receipt: Receipt) -> None:
         """Settle an entry by which a pause was probed, and end the pause before anybody hears."""
         with self._remembered(claim, receipt):
-            entry = self._ledger.leave(claim, self._delivered(receipt))
+            entry = self._ledger.leave_taken(claim, self._delivered(receipt))
         try:
             self.resumed(self._ledger.end_pause())
         finally:
@@ -143,7 +143,7 @@ class Judge:
     ) -> tuple[Entry | None, Claim | None]:
         if go_on:
             return self._ledger.leave_for_next(claim, verdict)
-        return self._ledger.leave(claim, verdict), None
+        return self._ledger.leave_taken(claim, verdict), None
 
     # --- it was not, or nobody knows ------------------------------------------------------------
 

@@ -141,6 +141,13 @@ class Deliveries(Clocked):
         with self._database.write() as conn:
             return claims.leave(conn, claim, self.now_in(conn), verdict)
 
+    def leave_taken(self, claim: Claim, verdict: Verdict) -> Entry | None:
+        """Write that an entry was taken, and try it twice: what is not written is in doubt."""
+        try:
+            return self.leave(claim, verdict)
+        except LedgerUnavailable:  # over a connection that broke, perhaps: the next is another
+            return self.leave_again(claim, verdict)
+
     def leave_for_next(self, claim: Claim, verdict: Verdict) -> tuple[Entry | None, Claim | None]:
         """Write what came of a claim, and take the next that is to be sent, in one transaction.
 
