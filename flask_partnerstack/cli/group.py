@@ -49,11 +49,20 @@ def in_app(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return within(*args, **kwargs)
         except InvalidConversion as e:
-            raise click.UsageError(str(e)) from e
+            raise click.UsageError(f"{_as_typed(e.field)}: {e.expected}") from e
         except PartnerStackError as e:
             raise click.ClickException(str(e)) from e
 
     return run
+
+
+def _as_typed(field: str) -> str:
+    """Return a conversion's field as the current command has it typed: ``--ip-address``."""
+    for parameter in click.get_current_context().command.params:
+        if parameter.name == field:
+            is_option = isinstance(parameter, click.Option)
+            return parameter.opts[0] if is_option else parameter.human_readable_name
+    return field
 
 
 @contextmanager

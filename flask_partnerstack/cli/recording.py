@@ -46,7 +46,9 @@ def json_object(text: str) -> dict[str, Any]:
 @partnerstack.command("track")
 @customer_key_argument()
 @click.option("--xid", required=True, help="The click, as the ERROR line in the log has it.")
-@click.option("--partner", metavar="KEY", help="The partner key, for your own reports.")
+@click.option(
+    "--partner", "partner_key", metavar="KEY", help="The partner key, for your own reports."
+)
 @click.option("--email")
 @click.option("--name")
 @click.option("--provider-key", help="The payment provider's ID of the customer.")
@@ -58,7 +60,9 @@ def json_object(text: str) -> dict[str, Any]:
 @click.option("--meta", type=json_object, metavar="JSON", help="Custom fields, as a JSON object.")
 @json_option
 @in_app
-def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fields: Any) -> None:
+def track(
+    customer_key: str, xid: str, partner_key: str | None, as_json: bool, **fields: Any
+) -> None:
     """Record one conversion by hand, for a signup that was missed.
 
     Whoever delivers for the site delivers it. A second time does no harm: a customer key is
@@ -66,9 +70,9 @@ def track(customer_key: str, xid: str, partner: str | None, as_json: bool, **fie
     that is dead or parked is sent again by requeue.
     """
     demand_enabled()
-    Conversion.of(customer_key=customer_key, xid=xid, partner_key=partner, **fields)
+    Conversion.of(customer_key=customer_key, xid=xid, partner_key=partner_key, **fields)
     known = _entry_of(customer_key)
-    entry = record_quietly(customer_key, xid, partner, fields)
+    entry = record_quietly(customer_key, xid, partner_key, fields)
     if as_json:
         say_json({**facts_of(entry), "new": known is None or comes_again(known)})
     else:
@@ -109,7 +113,7 @@ def _entry_of(customer_key: str) -> Entry | None:
 
 
 def record_quietly(
-    customer_key: str, xid: str, partner: str | None, fields: dict[str, Any]
+    customer_key: str, xid: str, partner_key: str | None, fields: dict[str, Any]
 ) -> Entry:
     """Record a conversion, and leave its delivery to whoever delivers for the site.
 
@@ -117,7 +121,7 @@ def record_quietly(
 
     :raises InvalidConversion: naming the field that cannot be reported.
     """
-    referral = Referral(xid, partner_key=partner, source="stored")
+    referral = Referral(xid, partner_key=partner_key, source="stored")
     with _nobody_delivering():
         entry = track_conversion(customer_key, referral=referral, **fields)
     assert entry is not None  # noqa: S101 - there is a click, and the app is switched on

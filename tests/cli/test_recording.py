@@ -160,17 +160,19 @@ def test_track_sends_nothing_itself(make_app: MakeApp, transport: ScriptedTransp
     ("arguments", "said"),
     [
         (["acme"], "Missing option '--xid'"),
-        (["acme", "--xid", "?"], "xid: expected PartnerStack's click ID"),
-        (["acme", "--xid", "?", "--partner", "ann"], "xid: expected PartnerStack's click ID"),
-        (["", "--xid", XID], "customer_key: expected your own ID"),
-        (["acme", "--xid", XID, "--ip-address", "somewhere"], "ip_address: expected one IPv4"),
+        (["acme", "--xid", "?"], "Error: --xid: expected PartnerStack's click ID"),
+        (["acme", "--xid", "?", "--partner", "ann"], "--xid: expected PartnerStack's click ID"),
+        (["", "--xid", XID], "Error: CUSTOMER_KEY: expected your own ID"),
+        (["acme", "--xid", XID, "--ip-address", "home"], "Error: --ip-address: expected one IPv4"),
+        (["acme", "--xid", XID, "--partner", "a\ab"], "Error: --partner: expected text without"),
+        (["acme", "--xid", XID, "--sub-id", "a\ab"], "Error: --sub-id: expected text without"),
         (["acme", "--xid", XID, "--meta", "[1]"], "expected a JSON object"),
         (["acme", "--xid", XID, "--meta", "{"], "expected a JSON object"),
         (["acme", "--xid", XID, "--meta", "[" * 100_000], "expected a JSON object"),
     ],
 )
 def test_track_refuses_bad_input(app: Flask, arguments: list[str], said: str) -> None:
-    """The field is named, and nothing is written; exit code 2."""
+    """What was typed is named as it was typed, and nothing is written; exit code 2."""
     result = run(app, "track", *arguments)
     assert result.exit_code == 2
     assert said in result.output
@@ -181,7 +183,7 @@ def test_track_names_a_bad_argument_before_the_ledger(make_app: MakeApp) -> None
     """Where its tables are not there either, what was typed is put right first."""
     result = run(make_app(LEDGER_URL="sqlite:///mine.db"), "track", "acme", "--xid", "1")
     assert result.exit_code == 2
-    assert "Error: xid: expected" in result.stderr
+    assert "Error: --xid: expected" in result.stderr
 
 
 def test_track_says_when_nothing_can_be_recorded(make_app: MakeApp) -> None:
