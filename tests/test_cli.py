@@ -16,6 +16,7 @@ from flask.cli import FlaskGroup
 
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
+from flask_partnerstack import Status
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.cli.output import moment
@@ -198,6 +199,26 @@ def test_requeue_wants_one_or_all(app: Flask, arguments: list[str]) -> None:
     assert "Name one CUSTOMER_KEY, or give --all." in result.output
 
 
+@pytest.mark.parametrize("option", ["--status=dead", "--partner=ann", "--reason=rejected"])
+def test_requeue_of_one_takes_no_choice(
+    app: Flask, bury: Callable[[Flask, str], None], option: str
+) -> None:
+    """What chooses among many is refused beside one customer, and not passed over."""
+    bury(app, "acme")
+    result = run(app, "requeue", "acme", option)
+    assert result.exit_code == 2
+    assert f"Error: {option.partition('=')[0]}: expected with --all only" in result.stderr
+    assert get_state(app).ledger.get("acme").status is Status.DEAD
+
+
+def test_requeue_of_what_is_due_says_who_sends_it(app: Flask) -> None:
+    """What is due needs no person, and is not told to wait for its time."""
+    record(app, "acme")
+    result = run(app, "requeue", "acme")
+    assert result.exit_code == 1
+    assert "Entry 1 is pending and due already: " in result.stderr
+
+
 def test_deliver_runs_one_pass(app: Flask, transport: ScriptedTransport) -> None:
     """For cron: what is due is delivered, and the command ends."""
     record(app, "one", "two")
@@ -321,6 +342,7 @@ SITE = """
 from flask import Flask
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
+from flask_partnerstack import Status
 app = Flask("site", instance_path={instance!r})
 app.config.update(PARTNERSTACK_TOKEN="sandbox-token", PARTNERSTACK_CONVERSION_URL={url!r})
 PartnerStack(app)

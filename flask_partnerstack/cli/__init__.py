@@ -13,5 +13,7 @@ from . import importing as importing
 from . import looking as looking
 from . import moving as moving
 from . import recording as recording
+from . import requeuing as requeuing
 from . import setting_up as setting_up
+from . import verifying as verifying
 from .group import partnerstack as partnerstack

@@ -38,6 +38,15 @@ def customer_key_argument(**options: Any) -> Callable[[F], F]:
     return click.argument("customer_key", type=utf_8, **options)
 
 
+def check_one_or_all(customer_key: str | None, *, everything: bool) -> None:
+    """Make sure that either one customer is named or all are meant.
+
+    :raises click.UsageError: neither, or both.
+    """
+    if (customer_key is None) is not everything:
+        raise click.UsageError("Name one CUSTOMER_KEY, or give --all.")
+
+
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

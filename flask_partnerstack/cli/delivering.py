@@ -1,13 +1,11 @@
-"""``deliver``, ``worker``, ``requeue``, ``verify``: what is sent, and looked up."""
+"""``deliver`` and ``worker``: what is due is sent."""
 
 from __future__ import annotations
 
 import signal
 import socket
-from collections import Counter
 from collections.abc import Callable
 from collections.abc import Collection
-from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,101 +15,15 @@ import click
 from .._state import State
 from .._state import get_state
 from ..engines import ThreadEngine
-from ..errors import IllegalTransition
-from ..errors import Judgement
-from ..ledger import Entry
-from ..ledger import Status
 from ..settings import DEADLINE
-from .choosing import customer_key_argument
-from .choosing import utf_8
 from .group import in_app
 from .group import partnerstack
-from .output import facts_of
 from .output import facts_of_pause
 from .output import how_many
 from .output import json_option
-from .output import moment
 from .output import say_json
-from .output import say_json_line
 from .progress import LongWork
 from .progress import asking
-
-
-@partnerstack.command("requeue")
-@customer_key_argument(required=False)
-@click.option("--all", "everything", is_flag=True, help="Every dead entry, or as --status says.")
-@click.option(
-    "--status",
-    type=click.Choice(["dead", "skipped", "parked"]),
-    default="dead",
-    show_default=True,
-    help="With --all: which.",
-)
-@click.option("--partner", type=utf_8, metavar="KEY", help="With --all: only this partner key.")
-@click.option(
-    "--reason", type=utf_8, metavar="TEXT", help="With --all: only where the reason contains this."
-)
-@json_option
-@in_app
-def requeue(
-    customer_key: str | None,
-    everything: bool,
-    status: str,
-    partner: str | None,
-    reason: str | None,
-    as_json: bool,
-) -> None:
-    """Make a dead, skipped or parked entry due again: one customer's, or with --all many."""
-    if (customer_key is None) is not everything:
-        raise click.UsageError("Name one CUSTOMER_KEY, or give --all.")
-    ledger = get_state().ledger
-    if customer_key is not None:
-        entry = _requeued(get_state(), customer_key)
-        if as_json:
-            say_json(facts_of(entry))
-        else:
-            click.echo(f"Entry {entry.id} is {entry.status} and due now.")
-        _say_off()
-        return
-    wanted = Status.PENDING if status == "parked" else Status(status)
-    count = ledger.requeue_all(status=wanted, partner_key=partner, reason=reason)
-    if as_json:
-        say_json({"requeued": count})
-    else:
-        click.echo(f"{how_many(count)} due now.")
-    _say_off()
-
-
-def _say_off() -> None:
-    if not get_state().settings.enabled:
-        click.echo("It waits: this app delivers nothing, PARTNERSTACK_ENABLED is False.", err=True)
-
-
-def _requeued(state: State, customer_key: str) -> Entry:
-    try:
-        return state.ledger.requeue(customer_key)
-    except IllegalTransition:
-        entry = state.ledger.get(customer_key)
-        if entry.status is not Status.PENDING:
-            raise
-        raise click.ClickException(_why_it_waits(state, entry)) from None
-
-
-def _why_it_waits(state: State, entry: Entry) -> str:
-    if _waits_for_token(state, entry):
-        return (
-            f"Entry {entry.id} is pending, and waits for a token: set PARTNERSTACK_TOKEN. It is "
-            "sent by itself then."
-        )
-    return (
-        f"Entry {entry.id} is pending, and is dealt with by itself at {moment(entry.due_at)} or "
-        "soon after. What keeps it, if anything does, says: flask partnerstack check"
-    )
-
-
-def _waits_for_token(state: State, entry: Entry) -> bool:
-    is_due = entry.due_at is not None and entry.due_at <= state.ledger.now()
-    return entry.status is Status.PENDING and is_due and state.settings.token is None
 
 
 @partnerstack.command("deliver")
@@ -136,84 +48,6 @@ def deliver(as_json: bool) -> None:
     if pause is not None:
         click.echo(f"Delivery is paused: {pause.reason}.", err=True)
         raise click.exceptions.Exit(1)
-
-
-@partnerstack.command("verify")
-@customer_key_argument(required=False)
-@click.option("--all", "everything", is_flag=True, help="All of that state.")
-@click.option(
-    "--status",
-    type=click.Choice(["delivered", "pending"]),
-    default="delivered",
-    show_default=True,
-    help="Pending: who waits to be sent, and is not where PartnerStack has them already.",
-)
-@json_option
-@in_app
-def verify(customer_key: str | None, everything: bool, status: str, as_json: bool) -> None:
-    """Look delivered conversions up at PartnerStack now: one customer's, or with --all each.
-
-    Needs the key pair. Who is found is verified; nobody is given up by it, and nothing is sent.
-    What was found is said at once, with --json in a line of its own. Exit code 1: somebody
-    delivered was not found, or of somebody it cannot be told.
-    """
-    if (customer_key is None) is not everything:
-        raise click.UsageError("Name one CUSTOMER_KEY, or give --all.")
-    state, wanted = get_state(), Status(status)
-    looked_up = (
-        _verify_all(state, wanted)
-        if customer_key is None
-        else _verify_one(state, customer_key, wanted)
-    )
-    say = _say_found_as_json if as_json else _say_found
-    tally = Counter[Judgement]()
-    for entry, found in looked_up:
-        say(entry, found)
-        tally[found] += 1
-    if not as_json:
-        click.echo(f"Found {tally[Judgement.FOUND]} of {how_many(tally.total())}.")
-    # Who waits to be sent is not expected to be there.
-    fine = {Judgement.FOUND, *([Judgement.MISSING] if wanted is Status.PENDING else [])}
-    if tally.keys() - fine:
-        raise click.exceptions.Exit(1)
-
-
-def _verify_one(
-    state: State, customer_key: str, status: Status
-) -> Iterable[tuple[Entry, Judgement]]:
-    entry = state.ledger.get(customer_key)
-    if entry.status is Status.VERIFIED:
-        return [(entry, Judgement.FOUND)]
-    if entry.status is not status:
-        raise click.ClickException(
-            f"Entry {entry.id} is {entry.status}, and only what is {status} is looked up."
-        )
-    looked_up = state.dispatcher.verify_next(status=status, customer_key=customer_key)
-    if looked_up is None:
-        raise click.ClickException(f"Entry {entry.id} is being dealt with just now, or is erased.")
-    return [looked_up]
-
-
-def _verify_all(state: State, status: Status) -> Iterator[tuple[Entry, Judgement]]:
-    last = 0
-    with LongWork("Looked up", state.ledger.counts()[status]) as work:
-        while not work.stopped and (
-            found := state.dispatcher.verify_next(status=status, after_id=last)
-        ):
-            last = found[0].id
-            yield found
-            work.advance()
-
-
-def _say_found(entry: Entry, found: Judgement) -> None:
-    if found is not Judgement.FOUND:
-        click.echo(f"{found.value:12} entry {entry.id}, {entry.customer_key}")
-    elif entry.test:
-        click.echo(f"{'test':12} entry {entry.id}, {entry.customer_key}: pays nobody")
-
-
-def _say_found_as_json(entry: Entry, found: Judgement) -> None:
-    say_json_line({**facts_of(entry), "found": found.value})
 
 
 @partnerstack.command("worker")
