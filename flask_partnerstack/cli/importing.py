@@ -130,9 +130,10 @@ def _check(headings: list[str]) -> None:
                 f"line 1: unknown column {name!r}. Expected some of {', '.join(COLUMNS)}; "
                 "and where not a comma is between them, --delimiter."
             )
-    for name in REQUIRED:
-        if headings.count(name) != 1:
-            raise click.UsageError(f"line 1: expected one column {name}.")
+    for name in COLUMNS:
+        count = headings.count(name)
+        if count > 1 or (count == 0 and name in REQUIRED):
+            raise click.UsageError(f"line 1: expected one column {name}, got {count}.")
 
 
 def _named(headings: list[str], cells: list[str]) -> Row:
@@ -182,12 +183,16 @@ def _conversion_of(row: Row) -> Conversion:
 def _read(name: str, cell: str) -> Any:
     text = cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
     _demand_utf_8(name, text)
-    if name not in ("sub_ids", "meta"):
+    if name not in _AS_JSON:
         return text
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise InvalidConversion(name, "expected JSON.") from None
+        raise InvalidConversion(name, f"expected JSON, like {_AS_JSON[name]}.") from None
+
+
+#: The columns whose cells are JSON, each with what one may look like.
+_AS_JSON = {"sub_ids": '["newsletter"]', "meta": '{"company": "Acme"}'}
 
 
 def _demand_utf_8(name: str, text: str) -> None:

@@ -320,7 +320,7 @@ def test_import_takes_a_bottomless_cell_for_a_bad_one(app: Flask) -> None:
     """JSON deeper than anything can read it spoils its own row only."""
     deep = "[" * 100_000
     result = run(app, "import", "-", stdin=f"customer_key,xid,meta\none,{XID},{deep}\ntwo,{XID},\n")
-    assert result.stderr == "line 2: meta: expected JSON.\n"
+    assert result.stderr == 'line 2: meta: expected JSON, like {"company": "Acme"}.\n'
     assert "Would record 1 entry; 0 known already, 1 bad." in result.stdout
 
 
@@ -350,12 +350,13 @@ def test_import_says_what_is_done_when_the_ledger_goes_away(
         ("customer_key,xid,e-mail\n", 2, "line 1: unknown column 'e-mail'"),
         ("customer_key;xid\n", 2, "between them, --delimiter"),
         ("customer_key,xid,xid\n", 2, "line 1: expected one column xid"),
+        ("customer_key,xid,email,email\n", 2, "line 1: expected one column email, got 2."),
         ('customer_key,xid\n"one', 1, "this is not CSV"),
         ('"customer_key', 1, "line 1: this is not CSV"),
     ],
 )
 def test_import_refuses_what_is_no_table(app: Flask, text: str, code: int, said: str) -> None:
-    """A file with a column that nobody knows is stopped at its first line."""
+    """A file with a column that nobody knows, or one twice, is stopped at its first line."""
     result = run(app, "import", "-", stdin=text)
     assert result.exit_code == code
     assert said in result.output
