@@ -174,7 +174,7 @@ class Settings:
         :raises ConfigurationError: naming the key as it was typed, and what was expected.
         """
         known = {PREFIX + f.name.upper(): f for f in fields(cls)}
-        _warn_of_unknown(config, known)
+        _warn_of_unknown(config)
         given = {
             f.name: f.metadata["parse"](key, config[key])
             for key, f in known.items()
@@ -263,11 +263,20 @@ def _refuse_taken(name: str, config: Mapping[str, Any]) -> None:
             )
 
 
-def _warn_of_unknown(config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    names = [key.removeprefix(PREFIX) for key in known]
+#: Every key, without its prefix.
+KEYS = tuple(f.name.upper() for f in fields(Settings))
+
+
+def closest_key(name: str) -> str | None:
+    """Return the key, without its prefix, that may be meant by a name that is none."""
+    # The prefix, with or without which it was typed, would make any two keys alike.
+    found = difflib.get_close_matches(name.upper().removeprefix(PREFIX), KEYS, n=1)
+    return found[0] if found else None
+
+
+def _warn_of_unknown(config: Mapping[str, Any]) -> None:
     for key in config:
-        if isinstance(key, str) and key.startswith(PREFIX) and key not in known:
-            # Without the prefix, which would make any two keys alike.
-            close = difflib.get_close_matches(key.removeprefix(PREFIX), names, n=1)
-            hint = f" Did you mean {PREFIX}{close[0]}?" if close else ""
+        if isinstance(key, str) and key.startswith(PREFIX) and key.removeprefix(PREFIX) not in KEYS:
+            close = closest_key(key)
+            hint = f" Did you mean {PREFIX}{close}?" if close else ""
             log.warning("%s is not a key that Flask-PartnerStack reads.%s", key, hint)

@@ -374,6 +374,17 @@ class TestWithOtherConfiguration:
         partnerstack_rehearsal.assert_converted("acme", partner_key="bob", sub_ids=["news"])
 
 
+@pytest.mark.parametrize("typed", ["ATRIBUTION", "attribution", "PARTNERSTACK_ATTRIBUTION"])
+def test_a_key_that_is_none_is_refused(app: Flask, typed: str) -> None:
+    """A rehearsal does not go on without what it was told, as an app does with a WARNING."""
+    config: dict[str, Any] = {typed: "first"}
+    with (
+        pytest.raises(ConfigurationError, match=rf"^{typed}: .* Did you mean ATTRIBUTION\?"),
+        rehearse(app, **config),
+    ):
+        raise AssertionError
+
+
 def test_a_bad_key_of_the_rehearsal_is_named(app: Flask) -> None:
     """A mistake in the rehearsal's configuration is one like any other."""
     with pytest.raises(ConfigurationError, match="PARTNERSTACK_LEASE"), rehearse(app, LEASE=1):

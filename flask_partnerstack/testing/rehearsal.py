@@ -22,7 +22,10 @@ from ..ledger import Entry
 from ..ledger import Place
 from ..sandbox import SandboxSettings
 from ..sandbox.asked import Documents
+from ..settings import KEYS
+from ..settings import PREFIX
 from ..settings import Settings
+from ..settings import closest_key
 from ..wire import Transport
 from .asserting import check_fields
 from .asserting import differences
@@ -171,9 +174,10 @@ def rehearse(
     :param config: other configuration for the rehearsal, without the prefix:
         ``ATTRIBUTION="first"``.
     :raises NotInitialized: the app was never given to ``init_app``.
-    :raises ConfigurationError: a key of ``config``, named, ``ENABLED=False``, or a ledger with
-        entries that wait.
+    :raises ConfigurationError: a key of ``config`` that is none or has a bad value, named;
+        ``ENABLED=False``; or a ledger with entries that wait.
     """
+    _check_keys(config)
     before = get_state(app)
     if not before.settings.enabled:
         raise ConfigurationError(
@@ -193,6 +197,17 @@ def rehearse(
         during.ledger.close()
 
 
+def _check_keys(config: Mapping[str, object]) -> None:
+    """Refuse what an app is only warned of: a test would pass without what it is about."""
+    for name in config:
+        if name not in KEYS:
+            close = closest_key(name)
+            hint = f" Did you mean {close}?" if close else ""
+            raise ConfigurationError(
+                name, f"expected a key of Flask-PartnerStack's, without {PREFIX}.{hint}"
+            )
+
+
 def _rebuilt(
     app: Flask,
     state: State,
@@ -200,7 +215,7 @@ def _rebuilt(
     clock: FrozenClock,
     config: Mapping[str, object],
 ) -> State:
-    told = {f"PARTNERSTACK_{key}": value for key, value in {**_config(stand_in), **config}.items()}
+    told = {f"{PREFIX}{key}": value for key, value in {**_config(stand_in), **config}.items()}
     settings = Settings.from_mapping({**app.config, **told})
     in_app = state.place.url is None  # with db=, where the app's tests have theirs
     place = state.place if in_app else Place.of(settings.ledger_url, app.instance_path)
