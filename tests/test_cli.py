@@ -491,7 +491,7 @@ def test_the_sandbox_names_the_option_for_another_port(app: Flask) -> None:
         port = taken.getsockname()[1]
         result = run(app, "sandbox", "--port", str(port))
     assert result.exit_code == 2
-    assert f"port: {port} is in use by another program" in result.output
+    assert f"Error: --port: {port} is in use by another program" in result.output
     assert "name another by --port, or 0 for a free one" in result.output
 
 

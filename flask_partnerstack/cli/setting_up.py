@@ -35,8 +35,8 @@ def sandbox(host: str, port: int, landing: str) -> None:
     """Serve a fake PartnerStack on this machine. Needs no app."""
     try:
         serve(host, port, settings=SandboxSettings(landing=landing), ready=_say_where)
-    except ValueError as e:
-        raise click.UsageError(str(e)) from e
+    except ValueError as e:  # which begins with the name of the option
+        raise click.UsageError(f"--{e}") from e
     except OSError as e:
         raise click.ClickException(str(e)) from e
 
