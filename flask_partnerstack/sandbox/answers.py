@@ -14,7 +14,7 @@ from typing import NoReturn
 from flask import Response
 from flask import request
 
-from .faults import Fault
+from .fault import Fault
 from .faults import Strike
 
 #: Where the server looks, in the WSGI environment, for how slowly an answer is to be sent.

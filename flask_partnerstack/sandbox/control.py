@@ -9,6 +9,7 @@ from flask import Blueprint
 from flask import abort
 from flask import request
 
+from .conversion import read_object
 from .faults import read_faults
 from .state import get_state
 
@@ -58,7 +59,7 @@ def show_faults() -> dict[str, Documents]:
 def put_faults() -> dict[str, Documents]:
     """Replace the faults of the targets named in the body; the others stay."""
     try:
-        chosen = read_faults(request.get_json(force=True, silent=True))
+        chosen = read_faults(read_object(request.get_data().decode("utf-8", "replace")))
     except ValueError as error:
         abort(400, str(error))
     for target, faults in chosen.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 
-from .faults import Fault
+from .fault import Fault
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .answers import spoil
 from .conversion import ConversionError
 from .conversion import parse_conversion
 from .conversion import read_object
-from .faults import Fault
+from .fault import Fault
 from .memory import Lookup
 from .memory import Received
 from .state import get_state

@@ -26,6 +26,7 @@ def test_delete_switches_everything_off(visitor: Visitor) -> None:
     [
         ("", "the body: expected a JSON object with conversion or api"),
         ("[]", "the body: expected a JSON object with conversion or api"),
+        ("[" * 100_000, "the body: expected a JSON object with conversion or api"),
         ('{"conversions": {}}', "conversions: no such target; there are conversion and api"),
         ('{"api": {"status": 1}}', "api: status: expected an HTTP status from 200 to 599, got 1"),
         ('{"api": [7]}', "api: expected an object such as {'status': 503}, got 7"),
