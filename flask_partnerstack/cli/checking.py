@@ -16,7 +16,7 @@ from .group import partnerstack
 from .output import json_option
 from .output import say_json
 
-_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+_COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @partnerstack.command("check")
@@ -58,7 +58,7 @@ def _say(findings: list[Finding], *, well: bool, as_json: bool) -> None:
 
 
 def _say_one(finding: Finding) -> None:
-    click.secho(f"{finding.level:8}", fg=_COLOURS[finding.level], nl=False)
+    click.secho(f"{finding.level:8}", fg=_COLORS[finding.level], nl=False)
     click.echo(finding.what)
     for line in (finding.why, finding.way_out):
         if line:

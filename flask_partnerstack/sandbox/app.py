@@ -17,7 +17,7 @@ from . import script
 from . import service
 from .answers import envelope
 from .faults import FaultTable
-from .links import Programme
+from .links import Program
 from .links import base62
 from .loopback import hostname
 from .loopback import is_this_machine
@@ -40,7 +40,7 @@ def create_app(settings: SandboxSettings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY
 
     memory = Memory(settings.records)
-    app.extensions[EXTENSION] = State(settings, memory, FaultTable(), Programme(base62(8)))
+    app.extensions[EXTENSION] = State(settings, memory, FaultTable(), Program(base62(8)))
 
     # A key may hold, begin and end with any number of slashes.
     app.url_map.merge_slashes = False

@@ -100,7 +100,7 @@ def is_forwarded(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Programme:
+class Program:
     """The redirector's own mark in the names of its cookies: one per programme."""
 
     mark: str

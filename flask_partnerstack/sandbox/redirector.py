@@ -68,7 +68,7 @@ def _choice(name: str, choices: tuple[str, ...], default: str) -> str:
 
 
 def _set_cookies(response: Response, click: Click) -> None:
-    for name, value in get_state().programme.cookies(click.partner_key, click.xid).items():
+    for name, value in get_state().program.cookies(click.partner_key, click.xid).items():
         response.set_cookie(name, value, max_age=COOKIE_AGE, samesite="Lax", domain=_domain())
 
 

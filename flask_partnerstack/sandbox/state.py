@@ -8,7 +8,7 @@ from flask import Flask
 from flask import current_app
 
 from .faults import FaultTable
-from .links import Programme
+from .links import Program
 from .memory import Memory
 from .settings import SandboxSettings
 
@@ -22,7 +22,7 @@ class State:
     settings: SandboxSettings
     memory: Memory
     faults: FaultTable
-    programme: Programme
+    program: Program
 
 
 def get_state(app: Flask | None = None) -> State:
