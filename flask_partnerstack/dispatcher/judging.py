@@ -31,7 +31,6 @@ from ..ledger import Streak
 from ..ledger import Verdict
 from ..ledger import probe_wait
 from ..masking import masked
-from ..masking import without_addresses
 from ..settings import Settings
 from ..wire import Receipt
 from .mark import mark_of
@@ -307,7 +306,7 @@ class Judge:
             masked(claim.entry.customer_key),
             claim.entry.xid,
             reason,
-            without_addresses(attempt.answer) or "none",
+            attempt.answer or "none",
             extra=claim.entry.log_extra,
         )
         self.tell("buried", entry, reason)

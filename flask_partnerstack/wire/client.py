@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from ..conversion import Conversion
 from ..settings import Settings
+from .credentials import secrets_of
+from .messages import Request
+from .messages import Response
+from .messages import date_of
 from .protocol import Answer
 from .protocol import Customer
 from .protocol import Receipt
-from .protocol import Request
-from .protocol import Response
 from .protocol import conversion_request
-from .protocol import date_of
 from .protocol import lookup_request
 from .protocol import read_customer
 from .protocol import read_receipt
-from .protocol import secrets_of
 from .transport import Transport
 
 

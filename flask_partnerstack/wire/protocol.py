@@ -7,26 +7,16 @@ statuses, the judgement is ours and ``STATUS_POLICY`` overrides it
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 import re
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import field
 from datetime import datetime
 from datetime import timedelta
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from urllib3.exceptions import InvalidHeader
-from urllib3.util.retry import Retry
-
-from ..backoff import LONGEST_WISH
 from ..conversion import Conversion
 from ..errors import DeliveryError
 from ..errors import Denied
@@ -34,9 +24,11 @@ from ..errors import Redirected
 from ..errors import Refused
 from ..errors import Rejected
 from ..errors import Unclear
+from .credentials import basic
+from .messages import Request
+from .messages import Response
+from .messages import retry_after
 
-#: Characters of an answer that are kept in the trail.
-LONGEST_ANSWER = 500
 #: A 503 that comes faster than this was given at the door, not half way through.
 PROMPT = timedelta(seconds=2)
 
@@ -44,49 +36,6 @@ DENIED_HINT = (
     "the token was not accepted. TOKEN is the server-to-server token of PartnerStack's "
     "Settings → Integrations, not the pk_/sk_ pair of the REST API"
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """One HTTP request, ready to be carried. Its headers hold a secret and stay out of reprs."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True)
-class Response:
-    """One HTTP answer, read to a bound.
-
-    :param elapsed: from the first byte sent to the last byte read; connecting is not in it.
-    :param secrets: what is masked where the answer is kept: a service may echo the request.
-    """
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    elapsed: timedelta = timedelta(0)
-    secrets: Sequence[bytes] = field(default=(), repr=False)
-
-    @property
-    def text(self) -> str:
-        """The body as one short printable line, for the trail."""
-        body = self.body
-        for secret in self.secrets:  # before it is cut, or half of one would be left
-            body = body.replace(secret, b"***")
-        line = " ".join(body.decode("utf-8", "replace").split())
-        shown = "".join(filter(str.isprintable, line))
-        return self._without_secrets(shown)[:LONGEST_ANSWER]
-
-    def _without_secrets(self, line: str) -> str:
-        """Mask what became a secret only now that the NULs of UTF-16, or a line end in it, went."""
-        bare = line.replace(" ", "")
-        for secret in map(bytes.decode, self.secrets):
-            if secret in bare:  # cheaper than the search, which rarely finds any
-                line = re.sub(" *".join(map(re.escape, secret)), "***", line)
-        return line
 
 
 @dataclass(frozen=True)
@@ -219,60 +168,7 @@ def _judge_of(response: Response) -> _Judge | None:
 
 
 def _at_the_door(response: Response) -> bool:
-    return "retry-after" in _lowered(response.headers) or response.elapsed < PROMPT
-
-
-def retry_after(response: Response) -> timedelta | None:
-    """Return how long ``Retry-After`` asks us to wait, in seconds or until a date, a day at most.
-
-    Garbage is forgiven. Of several, which a proxy added or joined to one, the longest is obeyed.
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    """
-    value = _lowered(response.headers).get("retry-after", "")
-    if len(value) > 64:
-        return None
-    wishes = map(_wish_of, _BETWEEN_WISHES.split(value))
-    return max((wish for wish in wishes if wish is not None), default=None)
-
-
-def _wish_of(value: str) -> timedelta | None:
-    try:
-        seconds = _RETRY.parse_retry_after(value)
-        return timedelta(seconds=min(seconds, _RETRY.retry_after_max))
-    except (InvalidHeader, ValueError, OverflowError):
-        return None
-
-
-#: Not the comma within a date.
-_BETWEEN_WISHES = re.compile(r",(?!\s*\d+[ -])")
-_RETRY = Retry()
-_RETRY.retry_after_max = int(LONGEST_WISH.total_seconds())  # newer urllib3 stops at six hours else
-
-
-def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def secrets_of(token: str | None, public_key: str | None, secret_key: str | None) -> list[bytes]:
-    """Return what no answer may show, in every way that a service may write it; longest first."""
-    pair = _pair(public_key, secret_key) if public_key and secret_key else None
-    ways = {
-        write(secret)
-        for secret in (token, public_key, secret_key, pair)
-        if secret
-        for write in _WAYS
-    }
-    return sorted((way.encode() for way in ways), key=len, reverse=True)
-
-
-#: As it is; in a URL; in a page; in JSON, where a slash may be escaped or not.
-_WAYS: tuple[Callable[[str], str], ...] = (
-    str,
-    lambda secret: quote(secret, safe=""),
-    html.escape,
-    lambda secret: json.dumps(secret)[1:-1],
-    lambda secret: json.dumps(secret)[1:-1].replace("/", r"\/"),
-)
+    return response.header("Retry-After") is not None or response.elapsed < PROMPT
 
 
 # --- a look-up ----------------------------------------------------------------------------------
@@ -290,7 +186,7 @@ def lookup_request(api_url: str, public_key: str, secret_key: str, customer_key:
     return Request(
         "GET",
         f"{api_url}/api/v2/customers/{quote(customer_key, safe='')}",
-        {"Authorization": f"Basic {_pair(public_key, secret_key)}", **_COMMON},
+        {"Authorization": f"Basic {basic(public_key, secret_key)}", **_COMMON},
     )
 
 
@@ -311,10 +207,6 @@ _PITFALLS: Mapping[str, re.Pattern[str]] = {
     "escape": re.compile(r"%[0-9A-Fa-f]{2}"),
     "dots": re.compile(r"(?:^|[/\\])\.*(?:[/\\]|$)"),  # a part that is empty or of dots
 }
-
-
-def _pair(public_key: str, secret_key: str) -> str:
-    return base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
 
 
 def read_customer(response: Response, customer_key: str) -> Customer | None:
@@ -347,19 +239,6 @@ def _is_of(data: Mapping[str, Any], customer_key: str) -> bool:
     """Say whether a record is a customer's, and names no other than the one asked for."""
     key, named = data.get("key"), data.get("customer_key")
     return isinstance(key, str) and key != "" and named in (None, customer_key)
-
-
-def date_of(response: Response) -> datetime | None:
-    """Return what the time was where an answer came from, if it says so.
-
-    https://www.rfc-editor.org/rfc/rfc9110#field.date
-    """
-    try:
-        date = parsedate_to_datetime(_lowered(response.headers).get("date", ""))
-        # Without a zone it is UTC; with one, it may be beyond the first or the last year there is.
-        return date.astimezone(timezone.utc) if date.tzinfo else date.replace(tzinfo=timezone.utc)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _json_object(response: Response) -> dict[str, Any]:

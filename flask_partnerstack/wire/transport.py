@@ -27,8 +27,8 @@ from ..settings import is_loopback
 from .exchange import Adapter
 from .exchange import Exchange
 from .exchange import current
-from .protocol import Request
-from .protocol import Response
+from .messages import Request
+from .messages import Response
 
 #: Bytes of an answer that are read; the rest is left on the line.
 LARGEST_BODY = 64 * 1024
