@@ -352,7 +352,7 @@ def cookie_domain(key: str, value: Any) -> str | None:
     if given is None:
         return None
     try:
-        domain = _in_ascii(given)
+        domain = in_ascii(given)
     except UnicodeError:
         domain = ""
     if not domain or _unsafe(domain) or "/" in domain or ":" in domain:
@@ -362,7 +362,7 @@ def cookie_domain(key: str, value: Any) -> str | None:
     return domain
 
 
-def _in_ascii(domain: str) -> str:
+def in_ascii(domain: str) -> str:
     """Return a domain as browsers and Host headers write it: ``xn--bcher-kva.de``.
 
     :raises UnicodeError: no domain can be written so.

@@ -281,6 +281,9 @@ def test_the_dead_are_pointed_at(app: Flask, bury: Callable[[Flask, str], None])
     [
         ("acme.com", "www.acme.com", None),
         (".acme.com", "acme.com:8000", None),
+        ("bücher.example", "www.bücher.example", None),
+        ("acme.com", "acme.com.", None),
+        ("acme.com", "[2001:db8::1]:8000", "SERVER_NAME is 2001:db8::1"),
         ("acme.com", None, None),
         ("acme.com", "www.notacme.com", "SERVER_NAME is www.notacme.com"),
         ("app.acme.com", "www.acme.com", "SERVER_NAME is www.acme.com"),

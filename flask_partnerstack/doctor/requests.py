@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .._state import State
+from ..values import in_ascii
 from .finding import Finding
 
 PROXY_FIX = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)"
@@ -25,8 +27,15 @@ def look_at_requests(app: Flask, state: State) -> Iterator[Finding]:
 
 
 def _server_name(app: Flask) -> str | None:
+    """Return ``SERVER_NAME`` without its port, as browsers write a host: ``xn--bcher-kva.de``."""
     name = app.config.get("SERVER_NAME")
-    return name.partition(":")[0].lower() if isinstance(name, str) and name else None
+    if not isinstance(name, str) or not name:
+        return None
+    try:
+        host = urlsplit(f"//{name}").hostname or ""
+        return host if _is_address(host) else in_ascii(host.rstrip(".")) or None
+    except ValueError:  # Flask has its own words for what is no host
+        return None
 
 
 def _host_in(app: Flask, domain: str | None) -> str | None:
