@@ -16,16 +16,23 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 def masked(customer_key: str) -> str:
     """Return the key as logs may show it: an e-mail address only by its first letter and host.
 
-    One line that can be written in any encoding of Unicode, whatever a form was sent.
+    As :func:`printable` writes it, whatever a form was sent.
     """
     local, at, host = customer_key[:_LONGEST_SHOWN].rpartition("@")
-    shown = f"{local[:1]}***@{host}" if at else host
-    if shown.isprintable():  # as nearly all are, and every signup asks
-        return shown
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return printable(f"{local[:1]}***@{host}" if at else host)
 
 
 _LONGEST_SHOWN = 512
+
+
+def printable(text: str) -> str:
+    """Return ``text`` as one line that any encoding of Unicode can write, and no terminal obeys.
+
+    The rest is as Python escapes it: control characters, and what turns the order of letters.
+    """
+    if text.isprintable():  # as nearly all is, and every signup asks
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def log_extra(customer_key: str, xid: str | None, entry_id: int | None = None) -> dict[str, object]:

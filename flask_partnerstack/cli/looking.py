@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import click
 
@@ -12,6 +12,7 @@ from .._state import get_state
 from ..ledger import Entry
 from ..ledger import Filter
 from ..ledger import Pause
+from ..ledger import Status
 from .choosing import choosing
 from .choosing import customer_key_argument
 from .group import in_app
@@ -22,8 +23,8 @@ from .output import facts_of_conversion
 from .output import facts_of_pause
 from .output import json_option
 from .output import moment
-from .output import plain
 from .output import say_json
+from .output import shown
 from .output import table
 
 _ENTRY_HEADINGS = ("ID", "CUSTOMER", "STATUS", "PARTNER", "XID", "TRIES", "RECORDED", "REASON")
@@ -36,38 +37,63 @@ _TRAIL_HEADINGS = ("AT", "JUDGED", "STATUS", "REASON", "ANSWER")
 def status(as_json: bool) -> None:
     """Count the conversions by state."""
     state = get_state()
-    counts = state.ledger.counts()
-    oldest = state.ledger.oldest_pending()
-    pause = state.ledger.outlook().pause
-    if as_json:
-        say_json(
-            {
-                "ledger": state.ledger.location,
-                "conversions": {status.value: count for status, count in counts.items()},
-                "all": sum(counts.values()),
-                "oldest_undelivered": oldest,
-                "pause": facts_of_pause(pause),
-                "enabled": state.settings.enabled,
-            }
-        )
-        return
-    click.echo(f"Ledger: {state.ledger.location}")
-    table(
-        ("STATUS", "CONVERSIONS"),
-        [*((s.value, str(n)) for s, n in counts.items()), ("all", str(sum(counts.values())))],
+    ledger = state.ledger
+    standing = _Standing(
+        ledger.location,
+        ledger.counts(),
+        ledger.oldest_pending(),
+        ledger.outlook().pause,
+        state.settings.enabled,
     )
-    if oldest is not None:
-        click.echo(f"Oldest undelivered: recorded {moment(oldest)}.")
-    _say_pause(pause, is_probed_here=state.settings.enabled)
-    if not state.settings.enabled:
+    if as_json:
+        _say_status_as_json(standing)
+    else:
+        _say_status(standing)
+
+
+class _Standing(NamedTuple):
+    """How delivery stands.
+
+    :param oldest: when the oldest that is not delivered was recorded.
+    :param is_enabled: this app delivers.
+    """
+
+    location: str
+    counts: Mapping[Status, int]
+    oldest: datetime | None
+    pause: Pause | None
+    is_enabled: bool
+
+
+def _say_status_as_json(standing: _Standing) -> None:
+    say_json(
+        {
+            "ledger": standing.location,
+            "conversions": {status.value: count for status, count in standing.counts.items()},
+            "all": sum(standing.counts.values()),
+            "oldest_undelivered": standing.oldest,
+            "pause": facts_of_pause(standing.pause),
+            "enabled": standing.is_enabled,
+        }
+    )
+
+
+def _say_status(standing: _Standing) -> None:
+    click.echo(f"Ledger: {standing.location}")
+    rows = [(status.value, str(count)) for status, count in standing.counts.items()]
+    table(("STATUS", "CONVERSIONS"), [*rows, ("all", str(sum(standing.counts.values())))])
+    if standing.oldest is not None:
+        click.echo(f"Oldest undelivered: recorded {moment(standing.oldest)}.")
+    if standing.pause is not None:
+        _say_pause(standing.pause, is_probed_here=standing.is_enabled)
+    if not standing.is_enabled:
         click.echo("This app delivers nothing: PARTNERSTACK_ENABLED is False.")
 
 
-def _say_pause(pause: Pause | None, *, is_probed_here: bool) -> None:
-    if pause is not None:
-        click.echo(f"Delivery is paused since {moment(pause.since)}: {pause.reason}.")
-        if pause.is_probed and is_probed_here:
-            click.echo(f"Next probe: {moment(pause.probe_at)}, after {pause.probes} so far.")
+def _say_pause(pause: Pause, *, is_probed_here: bool) -> None:
+    click.echo(f"Delivery is paused since {moment(pause.since)}: {pause.reason}.")
+    if pause.is_probed and is_probed_here:
+        click.echo(f"Next probe: {moment(pause.probe_at)}, after {pause.probes} so far.")
 
 
 @partnerstack.command("list")
@@ -114,7 +140,7 @@ def show(customer_key: str, as_json: bool) -> None:
         say_json({**facts_of(entry), **reported, "trail": [facts_of_attempt(t) for t in trail]})
         return
     for name, value in {**facts_of(entry), **_known(reported)}.items():
-        click.echo(f"{name:13} {_said(value)}")
+        click.echo(f"{name:13} {shown(value)}")
     click.echo()
     table(
         _TRAIL_HEADINGS,
@@ -122,20 +148,5 @@ def show(customer_key: str, as_json: bool) -> None:
     )
 
 
-def _said(value: object) -> object:
-    if isinstance(value, datetime):
-        return moment(value)
-    return "-" if value is None or value == "" else value
-
-
 def _known(reported: dict[str, object]) -> dict[str, object]:
-    said = {name: value for name, value in reported.items() if value is not None}
-    return {name: _as_track_takes_it(value) for name, value in said.items()}
-
-
-def _as_track_takes_it(value: object) -> object:
-    if isinstance(value, tuple):
-        return ", ".join(value)
-    if isinstance(value, Mapping):
-        return json.dumps(value, default=plain, ensure_ascii=False)
-    return value
+    return {name: value for name, value in reported.items() if value is not None}

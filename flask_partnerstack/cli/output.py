@@ -15,6 +15,7 @@ from ..conversion import Conversion
 from ..ledger import Attempt
 from ..ledger import Entry
 from ..ledger import Pause
+from ..masking import printable
 
 Facts = Mapping[str, Any]
 
@@ -75,14 +76,28 @@ def moment(at: datetime | None) -> str:
     return "-" if at is None else at.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def shown(value: object) -> str:
+    """Return a value as a person reads it, in one line that no terminal obeys."""
+    if isinstance(value, datetime):
+        return moment(value)
+    if value is None or value == "":  # a customer who was erased has no key
+        return "-"
+    if isinstance(value, tuple):
+        return printable(", ".join(value))
+    if isinstance(value, Mapping):
+        return printable(json.dumps(value, default=plain, ensure_ascii=False))
+    return printable(str(value))
+
+
 def how_many(count: int) -> str:
     """Return so many entries in words."""
     return "1 entry" if count == 1 else f"{count} entries"
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print rows under headings, in columns."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
+    """Print rows under headings, in columns, each cell as :func:`shown` would."""
+    lines = [headings, *(tuple(map(printable, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())

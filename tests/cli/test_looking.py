@@ -206,11 +206,21 @@ def test_show_has_all_that_is_reported(shop: Flask) -> None:
     assert "user_agent" not in output
 
 
-def test_show_has_custom_fields_as_track_takes_them(app: Flask) -> None:
-    """They are JSON, in letters that can be read."""
-    fields = '{"company": "Ärzte", "paid": true, "seats": [1, 2]}'
-    run(app, "track", "acme", "--xid", XID, "--meta", fields)
-    assert f"meta          {fields}\n" in run(app, "show", "acme").output
+def test_show_has_custom_fields_as_they_are_reported(app: Flask) -> None:
+    """``meta`` is the JSON that PartnerStack is told, and not Python's way of writing it."""
+    with app.app_context():
+        track_conversion("acme", xid=XID, meta={"seats": [1, None], "town": "Köln"})
+    assert 'meta          {"seats": [1, null], "town": "Köln"}' in run(app, "show", "acme").output
+
+
+@pytest.mark.parametrize("command", [["show", "\u202eacme"], ["list"]])
+def test_what_a_form_was_sent_does_nothing_to_a_terminal(app: Flask, command: list[str]) -> None:
+    """A character that turns the order of letters around is shown as Python escapes it."""
+    with app.app_context():
+        track_conversion("\u202eacme", xid=XID, name="Jo\u2066Doe")
+    output = run(app, *command).output
+    assert r"\u202eacme" in output
+    assert all(line.isprintable() for line in output.splitlines())
 
 
 def test_show_as_json(shop: Flask) -> None:
