@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 from typing import Literal
 from typing import cast
+from urllib.parse import SplitResult
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
@@ -173,15 +174,7 @@ def url(key: str, value: Any) -> str:
             f"expected an https:// URL, got {_named(value)}. Leave the key out for the default.",
         )
     given = text(key, value)
-    if any(map(str.isspace, given)):
-        raise ConfigurationError(key, "expected a URL without white space.")
-    try:
-        parts = urlsplit(given)
-        _ = parts.port
-    except ValueError:  # its text quotes what may be a password in the place of a port
-        raise ConfigurationError(
-            key, "expected an https:// URL; this one cannot be read."
-        ) from None
+    parts = _parts_of(key, given)
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(key, "expected a URL without a user name or password in it.")
     if not parts.hostname or parts.scheme not in ("https", "http"):
@@ -191,6 +184,19 @@ def url(key: str, value: Any) -> str:
             key, "expected https://; plain http is for this machine (127.0.0.1, localhost) only."
         )
     return given.rstrip("/")
+
+
+def _parts_of(key: str, given: str) -> SplitResult:
+    if any(map(str.isspace, given)):
+        raise ConfigurationError(key, "expected a URL without white space.")
+    try:
+        parts = urlsplit(given)
+        _ = parts.port
+    except ValueError:  # its text quotes what may be a password in the place of a port
+        raise ConfigurationError(
+            key, "expected an https:// URL; this one cannot be read."
+        ) from None
+    return parts
 
 
 def api_url(key: str, value: Any) -> str:

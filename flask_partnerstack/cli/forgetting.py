@@ -8,6 +8,7 @@ import click
 
 from .._state import get_state
 from ..erasing import erase_customer
+from ..ledger import Ledger
 from ..ledger import Status
 from .choosing import customer_key_argument
 from .choosing import duration
@@ -45,18 +46,20 @@ def prune(older_than: timedelta | None, dry_run: bool, as_json: bool) -> None:
     lasts = state.settings.retention if older_than is None else older_than
     if lasts is None:
         raise click.UsageError("PARTNERSTACK_RETENTION is not set. Give --older-than DAYS.")
-    count = state.ledger.prunable(lasts)
-    if not dry_run:
-        with LongWork("Pruned", count) as work:
-            while not work.stopped and (pruned := state.ledger.prune(lasts, limit=BATCH)):
-                work.advance(pruned)
-        count = work.done
+    count = state.ledger.prunable(lasts) if dry_run else _prune(state.ledger, lasts)
     if as_json:
         say_json({"pruned": 0 if dry_run else count, "prunable": count if dry_run else 0})
     else:
         click.echo(f"{'Would prune' if dry_run else 'Pruned'} {how_many(count)}.")
     if say_where_moved():
         raise click.exceptions.Exit(1)
+
+
+def _prune(ledger: Ledger, lasts: timedelta) -> int:
+    with LongWork("Pruned", ledger.prunable(lasts)) as work:
+        while not work.stopped and (pruned := ledger.prune(lasts, limit=BATCH)):
+            work.advance(pruned)
+    return work.done
 
 
 @partnerstack.command("erase")

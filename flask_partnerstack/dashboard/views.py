@@ -26,6 +26,8 @@ from ..errors import LedgerMoved
 from ..errors import LedgerUnavailable
 from ..errors import PartnerStackError
 from ..ledger import Entry
+from ..ledger import Ledger
+from ..ledger import Page
 from ..ledger import Status
 from ..ledger import is_erased
 from . import guard
@@ -71,16 +73,8 @@ def home() -> str:
     state = get_state()
     ledger = state.ledger
     status, partner, search = _wanted()
-    page = ledger.page(
-        status=status,
-        partner_key=partner,
-        search=search,
-        before_id=_number("before"),
-        after_id=_number("after"),
-        limit=PER_PAGE,
-    )
-    outlook = ledger.outlook()
     kept = {"q": search or None, "status": status and status.value, "partner": partner}
+    outlook = ledger.outlook()
     return _page(
         "home",
         enabled=state.settings.enabled,
@@ -88,10 +82,22 @@ def home() -> str:
         pause=outlook.pause,
         oldest=ledger.oldest_pending(),
         counts=ledger.counts(),
-        page=page,
+        page=_entries_page(ledger, status, partner, search),
         kept=kept,
         filtered=any(kept.values()),
         period=USUAL_PERIOD,
+    )
+
+
+def _entries_page(ledger: Ledger, status: Status | None, partner: str | None, search: str) -> Page:
+    before, after = _number("before"), _number("after")
+    return ledger.page(
+        status=status,
+        partner_key=partner,
+        search=search,
+        before_id=before,
+        after_id=after,
+        limit=PER_PAGE,
     )
 
 

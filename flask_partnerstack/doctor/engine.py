@@ -30,28 +30,36 @@ def look_at_engine(app: Flask, state: State) -> Iterator[Finding]:
     """Say who delivers here, and what must be running for it."""
     engine: str = state.settings.engine
     if isinstance(state.engine, RequestEngine):
-        yield Finding(
-            "error",
-            f'PARTNERSTACK_ENGINE is "{engine}", but uWSGI runs here without threads: deliveries '
-            "are made by RequestEngine, in requests.",
-            "Page views and signups deliver, and wait for it, 3 s at most; between requests "
-            "nothing is delivered.",
-            "Start uWSGI with --enable-threads, or keep flask partnerstack worker running and set "
-            'PARTNERSTACK_ENGINE to "none".',
-        )
+        yield _in_requests(engine)
     elif engine == "none":
-        yield Finding(
-            "warning",
-            'PARTNERSTACK_ENGINE is "none": this app delivers nothing by itself.',
-            "Conversions wait until another process delivers them.",
-            "Keep flask partnerstack worker running, or run flask partnerstack deliver from cron.",
-        )
+        yield _elsewhere()
     elif engine == "celery":
         yield _celery(app.extensions.get("celery"))
     elif isinstance(state.engine, PublishingEngine):
         yield _rq(app, state.engine)
     else:
         yield _in_this_app(engine, state)
+
+
+def _in_requests(engine: str) -> Finding:
+    return Finding(
+        "error",
+        f'PARTNERSTACK_ENGINE is "{engine}", but uWSGI runs here without threads: deliveries are '
+        "made by RequestEngine, in requests.",
+        "Page views and signups deliver, and wait for it, 3 s at most; between requests nothing is "
+        "delivered.",
+        "Start uWSGI with --enable-threads, or keep flask partnerstack worker running and set "
+        'PARTNERSTACK_ENGINE to "none".',
+    )
+
+
+def _elsewhere() -> Finding:
+    return Finding(
+        "warning",
+        'PARTNERSTACK_ENGINE is "none": this app delivers nothing by itself.',
+        "Conversions wait until another process delivers them.",
+        "Keep flask partnerstack worker running, or run flask partnerstack deliver from cron.",
+    )
 
 
 def _in_this_app(engine: str, state: State) -> Finding:

@@ -38,26 +38,26 @@ def look_at_past(_app: Flask, state: State) -> Iterator[Finding]:
 
 
 def _pause(pause: Pause) -> Finding:
-    way_out = {
-        Cause.DENIED: "Set PARTNERSTACK_TOKEN to the token of PartnerStack's Settings → "
-        "Integrations. Delivery goes on by itself.",
-        Cause.REJECTING: "Look at PARTNERSTACK_CONVERSION_URL, and at the answers: "
-        "flask partnerstack list --status pending, and show.",
-        Cause.MOVING: "It goes on by itself when the move is done, or half a minute after it was "
-        "cut off. Then run it again.",
-        Cause.MOVED: "Give this process the new ledger, and run flask partnerstack move there once "
-        "more.",
-    }
-    if pause.cause is Cause.MOVED:
-        why = "What is recorded here from now on is delivered by nobody, until it is moved as well."
-    else:
-        why = "Nothing is lost and nothing grows older, but no partner is credited meanwhile."
     return Finding(
         "error",
         f"All delivery is paused since {pause.since:%Y-%m-%d %H:%M} UTC: {pause.reason}.",
-        why,
-        way_out.get(pause.cause, "It is probed, and goes on by itself when the service is back."),
+        _OF_A_MOVE if pause.cause is Cause.MOVED else _OF_A_PAUSE,
+        _WAYS_OUT.get(pause.cause, "It is probed, and goes on by itself when the service is back."),
     )
+
+
+_OF_A_PAUSE = "Nothing is lost and nothing grows older, but no partner is credited meanwhile."
+_OF_A_MOVE = "What is recorded here from now on is delivered by nobody, until it is moved as well."
+_WAYS_OUT = {
+    Cause.DENIED: "Set PARTNERSTACK_TOKEN to the token of PartnerStack's Settings → Integrations. "
+    "Delivery goes on by itself.",
+    Cause.REJECTING: "Look at PARTNERSTACK_CONVERSION_URL, and at the answers: "
+    "flask partnerstack list --status pending, and show.",
+    Cause.MOVING: "It goes on by itself when the move is done, or half a minute after it was cut "
+    "off. Then run it again.",
+    Cause.MOVED: "Give this process the new ledger, and run flask partnerstack move there once "
+    "more.",
+}
 
 
 def _overdue(state: State, pause: Pause | None) -> Iterator[Finding]:
