@@ -181,7 +181,8 @@ class Settings:
             if key in config
         }
         settings = cls(**given)
-        settings._check_together()
+        settings._check_pair()
+        settings._check_params()
         settings._check_cookie(config)
         return settings
 
@@ -210,7 +211,7 @@ class Settings:
         """Whether the first click cannot stand on the pages outside of the cookie's path."""
         return self.attribution == "first" and self.cookie_path != "/"
 
-    def _check_together(self) -> None:
+    def _check_pair(self) -> None:
         if self.public_key is None and self.secret_key is not None:
             raise ConfigurationError(
                 f"{PREFIX}PUBLIC_KEY",
@@ -222,6 +223,15 @@ class Settings:
                 "verified: set both to have conversions looked up.",
                 PREFIX,
                 PREFIX,
+            )
+
+    def _check_params(self) -> None:
+        shared = [name for name in self.partner_key_params if name in self.xid_params]
+        if shared:
+            raise ConfigurationError(
+                f"{PREFIX}PARTNER_KEY_PARAMS",
+                f"{shared[0]} is one of {PREFIX}XID_PARAMS, too. Expected other names: a link has "
+                "the click in one parameter and the partner in another.",
             )
 
     def _needs_secure(self) -> str | None:

@@ -86,6 +86,12 @@ def test_cookie_of_the_apps_own(key: str) -> None:
     assert Settings.from_mapping({**config, key: "other"}).cookie_name == "session"
 
 
+def test_one_parameter_for_click_and_partner() -> None:
+    """A name of both would have each click's ID recorded as its partner's key."""
+    said = refused("PARTNER_KEY_PARAMS", ["gspk", "ref"], XID_PARAMS=["ps_xid", "ref"])
+    assert said.startswith("ref is one of PARTNERSTACK_XID_PARAMS, too.")
+
+
 def test_secrets_are_not_shown() -> None:
     """The token, the key pair and the ledger's password are in no repr."""
     settings = read(
