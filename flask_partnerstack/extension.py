@@ -128,6 +128,7 @@ class PartnerStack:
         A factory may register it each time: the one of the same name takes the earlier one's place.
 
         :raises RuntimeError: there is another such function already.
+        :raises TypeError: an ``async def``, which nobody would await.
         """
         self._hooks.add_consent(hook)
         return hook
@@ -142,6 +143,8 @@ class PartnerStack:
         A factory may register it each time, and it is asked once. One that closes over a value,
         the factory's ``app`` for one, is another rule each time, asked of every app's
         conversions: let it read ``current_app.config`` in its place.
+
+        :raises TypeError: an ``async def``, which nobody would await.
         """
         self._hooks.add_skip_if(hook)
         return hook

@@ -71,6 +71,8 @@ def track_conversion(
 
     :param customer_key: your own stable ID of the customer, the same everywhere and for ever: a
         ``str``, ``int`` or ``UUID``.
+    :param provider_key: the payment provider's ID of the customer, so that PartnerStack knows whose
+        payments are theirs.
     :param origin: where they signed up; default: the request's host.
     :param ip_address: the customer's; default: the request's ``remote_addr``.
     :param user_agent: the customer's; default: the request's.

@@ -317,8 +317,9 @@ def test_the_clock_decides_what_a_click_earns(
 
 def test_a_clock_without_a_zone_is_refused() -> None:
     """A moment that cannot be compared with others is a mistake."""
-    with pytest.raises(ValueError, match="aware"):
-        FrozenClock(datetime(2026, 3, 1))
+    for now in (datetime(2026, 3, 1), "2026-03-01"):
+        with pytest.raises(ValueError, match="aware"):
+            FrozenClock(now)  # type: ignore[arg-type]
     assert repr(FrozenClock()).startswith("<FrozenClock at 2")
 
 
@@ -372,6 +373,13 @@ class TestWithOtherConfiguration:
         assert page.request.args["plan"] == "team"
         sign_up(partnerstack_client)
         partnerstack_rehearsal.assert_converted("acme", partner_key="bob", sub_ids=["news"])
+
+
+def test_what_is_no_app_is_refused(app: Flask) -> None:
+    """A fixture that gives an app and something else is told the one to override."""
+    both: Any = (app, "db")
+    with pytest.raises(TypeError, match=r"got tuple\. .* partnerstack_app"), rehearse(both):
+        raise AssertionError
 
 
 @pytest.mark.parametrize("typed", ["ATRIBUTION", "attribution", "PARTNERSTACK_ATTRIBUTION"])

@@ -33,6 +33,10 @@ COOKIE = "partnerstack_dashboard"
 FIELD = "partnerstack_token"
 _TOKEN = "_partnerstack_dashboard_token"  # noqa: S105 - a name on g
 
+#: How long the secret is, and its text: six bits a character.
+_BYTES = 32
+_LENGTH = 43
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -87,7 +91,7 @@ def token() -> str:
     """Return the secret for a form on this page; the same for all of them."""
     if _TOKEN not in g:
         kept = request.cookies.get(COOKIE, "")
-        setattr(g, _TOKEN, kept if len(kept) == 43 else secrets.token_urlsafe(32))
+        setattr(g, _TOKEN, kept if len(kept) == _LENGTH else secrets.token_urlsafe(_BYTES))
     known: str = getattr(g, _TOKEN)
     return known
 

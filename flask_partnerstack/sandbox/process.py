@@ -82,7 +82,10 @@ class SandboxProcess(AskedSandbox):
         return self._process is not None and self._process.poll() is None
 
     def follow(self, link: str) -> str:
-        """Make the click of a partner link; return the landing URL that it leads to."""
+        """Make the click of a partner link; return the landing URL that it leads to.
+
+        :raises ValueError: it is none, in the sandbox's words.
+        """
         parts = urlsplit(link)
         connection = self._connect()
         try:

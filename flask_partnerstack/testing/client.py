@@ -55,6 +55,8 @@ class ReferredClient(FlaskClient):
         :param parameters: what the partner appended to the link: ``sid="newsletter"``, or a
             ``utm_…``.
         :raises TypeError: for any other; it would be lost in the link.
+        :raises ValueError: ``partner`` is empty, ``landing`` no path of your app, or ``version``
+            another.
         """
         return arrive(
             self,

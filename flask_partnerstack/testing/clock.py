@@ -15,9 +15,10 @@ class FrozenClock:
     """
 
     def __init__(self, now: datetime | None = None) -> None:
-        self.now: datetime = now or datetime.now(timezone.utc).replace(microsecond=0)
-        if self.now.utcoffset() is None:
+        at: object = now or datetime.now(timezone.utc).replace(microsecond=0)
+        if not isinstance(at, datetime) or at.utcoffset() is None:
             raise ValueError("now: expected an aware moment, like datetime(…, tzinfo=timezone.utc)")
+        self.now: datetime = at
 
     def __call__(self) -> datetime:
         """Return where it stands."""

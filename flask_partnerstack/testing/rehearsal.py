@@ -112,6 +112,7 @@ class Rehearsal:
         :param expected: what the conversion is to say: ``email="jo@acme.com"``,
             ``partner_key="ann"``; what is not named may be anything.
         :raises AssertionError: with what was sent, answered and recorded.
+        :raises TypeError: ``expected`` names what no conversion has.
         """
         __tracebackhide__ = True
         check_fields(expected)
@@ -129,7 +130,10 @@ class Rehearsal:
         return reported
 
     def assert_not_converted(self, customer_key: CustomerKey | None = None) -> None:
-        """Fail if PartnerStack took this customer's conversion; left out: anybody's."""
+        """Fail if PartnerStack took this customer's conversion; left out: anybody's.
+
+        :raises AssertionError: naming whose it took.
+        """
         __tracebackhide__ = True
         key = None if customer_key is None else text_of_key(customer_key)
         taken = [o for o in self.partnerstack.received() if o["accepted"] and _is_of(o, key)]
@@ -173,10 +177,12 @@ def rehearse(
     :param clock: default: one that stands still at this second.
     :param config: other configuration for the rehearsal, without the prefix:
         ``ATTRIBUTION="first"``.
+    :raises TypeError: ``app`` is no Flask app.
     :raises NotInitialized: the app was never given to ``init_app``.
     :raises ConfigurationError: a key of ``config`` that is none or has a bad value, named;
         ``ENABLED=False``; or a ledger with entries that wait.
     """
+    _check_app(app)
     _check_keys(config)
     before = get_state(app)
     if not before.settings.enabled:
@@ -195,6 +201,15 @@ def rehearse(
         before.receivers.extend(during.receivers)  # of metrics that were registered meanwhile
         during.engine.stop()
         during.ledger.close()
+
+
+def _check_app(app: object) -> None:
+    """Refuse what a fixture called ``app`` may be as well: an app and its db, say."""
+    if not isinstance(app, Flask):
+        raise TypeError(
+            f"app: expected a Flask app, got {type(app).__name__}. With pytest, override the "
+            "fixture partnerstack_app where your fixture app gives something else."
+        )
 
 
 def _check_keys(config: Mapping[str, object]) -> None:
