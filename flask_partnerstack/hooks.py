@@ -134,20 +134,24 @@ def _refusal(consent: Consent, purpose: Purpose, referral: Referral) -> str | No
     if answer is None:
         return "consent not asked yet"
     if answer is not False:
-        is_unawaited(answer)
-        log.error(
-            "The consent hook %s returned a %s; that counts as no. Expected True, False or None.",
-            _name(consent),
-            type(answer).__name__,
-        )
+        _say_no_answer(consent, answer)
     return "consent withheld"
 
 
+def _say_no_answer(consent: Consent, answer: object) -> None:
+    is_unawaited(answer)
+    log.error(
+        "The consent hook %s returned a %s; that counts as no. Expected True, False or None.",
+        _name(consent),
+        type(answer).__name__,
+    )
+
+
 def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
+    # What is skipped is in the ledger and can be requeued; what is sent cannot be taken back.
     try:
         answer: object = skip_if(conversion)
     except Exception:
-        # What is skipped is in the ledger and can be requeued; what is sent cannot be taken back.
         log.exception(
             "The skip_if hook %s raised; the conversion is skipped. Once it is mended: "
             "flask partnerstack requeue.",
@@ -155,16 +159,20 @@ def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
         )
         return f"the skip_if hook {_name(skip_if)} raised"
     if is_unawaited(answer):
-        log.error(
-            "The skip_if hook %s returned a coroutine; the conversion is skipped. Expected a "
-            "reason, True, False or None. Once it is mended: flask partnerstack requeue.",
-            _name(skip_if),
-        )
-        return f"the skip_if hook {_name(skip_if)} returned a coroutine"
+        return _unawaited(skip_if)
     if not answer:
         return None
     # A veto counts whatever its words: what the database refused of them would have it forgotten.
     return _worded(answer) if isinstance(answer, str) else _name(skip_if)
+
+
+def _unawaited(skip_if: SkipIf) -> str:
+    log.error(
+        "The skip_if hook %s returned a coroutine; the conversion is skipped. Expected a reason, "
+        "True, False or None. Once it is mended: flask partnerstack requeue.",
+        _name(skip_if),
+    )
+    return f"the skip_if hook {_name(skip_if)} returned a coroutine"
 
 
 def _worded(reason: str) -> str:

@@ -103,17 +103,22 @@ def track_conversion(
     state = get_state()
     known = known_of(state, xid, referral)
     if known is None or not state.settings.enabled:
-        # Validated all the same, so that a mistake shows at the first signup and not at the
-        # first that pays.
-        check_customer_key(customer_key)
-        check_optional(given)
-        if session is not None and state.settings.enabled:
-            state.ledger.join(session)
+        _check_all_the_same(state, customer_key, given, session)
         return None
     told = {name: value for name, value in given.items() if value is not None}
     checked = {"customer_key": check_customer_key(customer_key), "xid": known.xid}
     conversion = Conversion.of_checked({**known.facts, **check_optional(told), **checked})
     return _record(state, conversion, known.referral, session)
+
+
+def _check_all_the_same(
+    state: State, customer_key: CustomerKey, given: Mapping[str, Any], session: Joinable | None
+) -> None:
+    """Let a mistake show at the first signup, and not at the first that pays."""
+    check_customer_key(customer_key)
+    check_optional(given)
+    if session is not None and state.settings.enabled:
+        state.ledger.join(session)
 
 
 def discreet(conversion: Conversion, settings: Settings) -> Conversion:
