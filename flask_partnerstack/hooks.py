@@ -153,9 +153,9 @@ def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
         answer: object = skip_if(conversion)
     except Exception:
         log.exception(
-            "The skip_if hook %s raised; the conversion is skipped. Once it is mended: "
-            "flask partnerstack requeue.",
+            "The skip_if hook %s raised; the conversion is skipped. Once it is mended: %s",
             _name(skip_if),
+            _requeue(skip_if),
         )
         return f"the skip_if hook {_name(skip_if)} raised"
     if is_unawaited(answer):
@@ -169,10 +169,17 @@ def _reason(skip_if: SkipIf, conversion: Conversion) -> str | None:
 def _unawaited(skip_if: SkipIf) -> str:
     log.error(
         "The skip_if hook %s returned a coroutine; the conversion is skipped. Expected a reason, "
-        "True, False or None. Once it is mended: flask partnerstack requeue.",
+        "True, False or None. Once it is mended: %s",
         _name(skip_if),
+        _requeue(skip_if),
     )
     return f"the skip_if hook {_name(skip_if)} returned a coroutine"
+
+
+def _requeue(skip_if: SkipIf) -> str:
+    """Return the command that has all asked for again that a broken hook has skipped."""
+    reason = f"the skip_if hook {_name(skip_if)}"
+    return f'flask partnerstack requeue --all --status skipped --reason "{reason}"'
 
 
 def _worded(reason: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.kit import PARTNER_KEY
 from tests.kit import XID
 from tests.kit import Clock
 from tests.kit import TravellingPartnerStack
+from tests.kit import run
 
 OURS = "partnerstack_referral"
 
@@ -408,6 +410,18 @@ def test_veto_that_raises(
     answer = client.post("/signup")
     assert answer.json == {"status": "skipped", "reason": "the skip_if hook staff raised"}
     assert [r.levelno for r in caplog.records if "staff" in r.getMessage()][:1] == [logging.ERROR]
+
+
+def test_the_line_on_a_broken_veto_has_the_command_that_helps(
+    app: Flask, partnerstack: PartnerStack, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is logged can be copied to a shell, and makes due what the hook has skipped."""
+    partnerstack.skip_if(lambda _: bool(1 / 0))
+    client.get("/", query_string=LANDING)
+    client.post("/signup")
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    command = shlex.split(line.partition(" mended: flask partnerstack ")[2])
+    assert run(app, *command).output == "1 entry due now.\n"
 
 
 # --- registering --------------------------------------------------------------------------------
