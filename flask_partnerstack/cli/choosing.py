@@ -56,10 +56,10 @@ def span(text: str) -> timedelta | None:
     found = _AGO.fullmatch(text.strip())
     if found is None:
         return None
-    lasts = timedelta(**{_UNITS[found[2]]: int(found[1])})
-    if lasts > LONGEST_DURATION:
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if length > LONGEST_DURATION:
         raise click.BadParameter(f"{text!r}: expected {LONGEST_DURATION.days} days at most.")
-    return lasts
+    return length
 
 
 def moment_or_ago(text: str) -> datetime | timedelta:
@@ -79,10 +79,10 @@ def moment_or_ago(text: str) -> datetime | timedelta:
 
 def duration(text: str) -> timedelta:
     """Read how long: a number of days, or 90d, 12h, 2w."""
-    lasts = span(f"{text}d" if text.isdecimal() else text)
-    if lasts is None:
+    length = span(f"{text}d" if text.isdecimal() else text)
+    if length is None:
         raise click.BadParameter(f"{text!r}: expected days (90), or 12h, 90d, 2w.")
-    return lasts
+    return length
 
 
 def choosing(command: Callable[..., Any]) -> Callable[..., Any]:

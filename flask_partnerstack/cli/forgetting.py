@@ -43,10 +43,10 @@ def prune(older_than: timedelta | None, dry_run: bool, as_json: bool) -> None:
     that was moved: prune where it went as well.
     """
     state = get_state()
-    lasts = state.settings.retention if older_than is None else older_than
-    if lasts is None:
+    age = state.settings.retention if older_than is None else older_than
+    if age is None:
         raise click.UsageError("PARTNERSTACK_RETENTION is not set. Give --older-than DAYS.")
-    count = state.ledger.prunable(lasts) if dry_run else _prune(state.ledger, lasts)
+    count = state.ledger.prunable(age) if dry_run else _prune(state.ledger, age)
     if as_json:
         say_json({"pruned": 0 if dry_run else count, "prunable": count if dry_run else 0})
     else:
@@ -55,9 +55,9 @@ def prune(older_than: timedelta | None, dry_run: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _prune(ledger: Ledger, lasts: timedelta) -> int:
-    with LongWork("Pruned", ledger.prunable(lasts)) as work:
-        while not work.stopped and (pruned := ledger.prune(lasts, limit=BATCH)):
+def _prune(ledger: Ledger, age: timedelta) -> int:
+    with LongWork("Pruned", ledger.prunable(age)) as work:
+        while not work.stopped and (pruned := ledger.prune(age, limit=BATCH)):
             work.advance(pruned)
     return work.done
 

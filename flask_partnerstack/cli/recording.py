@@ -19,8 +19,9 @@ from ..errors import EntryNotFound
 from ..ledger import ERASED
 from ..ledger import Cause
 from ..ledger import Entry
-from ..ledger import Status
 from ..ledger import comes_again
+from ..ledger import is_parked
+from ..ledger import is_stuck
 from ..masking import masked
 from ..referral import Referral
 from ..tracking import track_conversion
@@ -78,12 +79,12 @@ def track(
     else:
         click.echo(_told(customer_key, entry, known))
     moved = say_where_moved()
-    if moved or _is_stuck(entry):
+    if moved or is_stuck(entry):
         raise click.exceptions.Exit(1)
 
 
 def _told(customer_key: str, entry: Entry, known: Entry | None) -> str:
-    if _is_stuck(entry):
+    if is_stuck(entry):
         return f"Entry {entry.id} is {_stuck_as(entry)}, and will not be sent: {entry.reason}."
     if known is not None and not comes_again(known):
         # As it was typed: an entry that was erased knows its customer no more.
@@ -95,14 +96,8 @@ def _state_of(entry: Entry) -> str:
     return f"{entry.status} and {ERASED}" if entry.reason == ERASED else entry.status.value
 
 
-def _is_stuck(entry: Entry) -> bool:
-    """Say whether an entry is never sent by itself, though it was not delivered."""
-    is_parked = entry.status is Status.PENDING and entry.due_at is None
-    return is_parked or entry.status in (Status.SKIPPED, Status.DEAD)
-
-
 def _stuck_as(entry: Entry) -> str:
-    return "parked" if entry.status is Status.PENDING else entry.status.value
+    return "parked" if is_parked(entry) else entry.status.value
 
 
 def _entry_of(customer_key: str) -> Entry | None:

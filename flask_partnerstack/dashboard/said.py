@@ -9,6 +9,8 @@ from ..errors import Judgement
 from ..ledger import Entry
 from ..ledger import Status
 from ..ledger import is_erased
+from ..ledger import is_parked as is_parked
+from ..ledger import is_stuck
 
 #: What a state means, for whoever hovers over it or reads it aloud.
 MEANINGS = {
@@ -35,12 +37,12 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def span(lasts: timedelta) -> str:
+def span(length: timedelta) -> str:
     """Return how long something is, in the largest unit that fits."""
-    seconds = lasts.total_seconds()
-    for unit, length in _UNITS:
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
+    seconds = length.total_seconds()
+    for unit, size in _UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
     return f"{max(int(seconds), 0)} s"
 
 
@@ -59,12 +61,6 @@ def name(entry: Entry) -> str:
     return "erased customer" if is_erased(entry) else entry.customer_key
 
 
-def is_parked(entry: Entry) -> bool:
-    """Say whether an entry waits for a person."""
-    return entry.status is Status.PENDING and entry.due_at is None
-
-
 def may_be_requeued(entry: Entry) -> bool:
     """Say whether a person may make an entry due again."""
-    waits = entry.status in (Status.DEAD, Status.SKIPPED) or is_parked(entry)
-    return waits and not is_erased(entry)
+    return is_stuck(entry) and not is_erased(entry)

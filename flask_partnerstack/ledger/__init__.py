@@ -16,6 +16,8 @@ from .entry import Entry as Entry
 from .entry import Status as Status
 from .entry import Verdict as Verdict
 from .entry import comes_again as comes_again
+from .entry import is_parked as is_parked
+from .entry import is_stuck as is_stuck
 from .making import add_tables as add_tables
 from .merging import Moved as Moved
 from .moving import Move as Move

@@ -106,6 +106,16 @@ def comes_again(entry: Entry) -> bool:
     return entry.status is Status.SKIPPED or is_forgotten
 
 
+def is_parked(entry: Entry) -> bool:
+    """Say whether an entry waits, and for nothing that comes by itself: a person requeues it."""
+    return entry.status is Status.PENDING and entry.due_at is None
+
+
+def is_stuck(entry: Entry) -> bool:
+    """Say whether an entry is never sent by itself, though it was not delivered."""
+    return is_parked(entry) or entry.status in (Status.SKIPPED, Status.DEAD)
+
+
 #: What stands in the place of a conversion whose personal data was pruned.
 PRUNED = "{}"
 
