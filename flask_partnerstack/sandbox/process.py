@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import fields
 from http.client import HTTPConnection
+from http.client import HTTPResponse
 from pathlib import Path
 from queue import Empty
 from queue import SimpleQueue
@@ -85,15 +86,10 @@ class SandboxProcess(AskedSandbox):
         """Make the click of a partner link; return the landing URL that it leads to.
 
         :raises ValueError: it is none, in the sandbox's words.
+        :raises SandboxError: the sandbox does not answer.
         """
         parts = urlsplit(link)
-        connection = self._connect()
-        try:
-            connection.request("GET", f"{parts.path}?{parts.query}")
-            response = connection.getresponse()
-            answer = response.read()
-        finally:
-            connection.close()
+        response, answer = self._exchange("GET", f"{parts.path}?{parts.query}")
         if response.status != 302:
             raise ValueError(json.loads(answer)["message"])
         return response.headers["Location"]
@@ -167,23 +163,27 @@ class SandboxProcess(AskedSandbox):
             _opened(stream).close()
         self._process = None
 
-    def _connect(self) -> HTTPConnection:
-        # http.client, because it has never heard of the environment's proxies.
-        return HTTPConnection(self._host.strip("[]"), self._port, timeout=self._timeout)
-
     def _ask(self, method: str, path: str, document: object = None) -> Any:
-        connection = self._connect()
+        body = None if document is None else json.dumps(document)
+        response, answer = self._exchange(method, path, body)
+        content = json.loads(answer)
+        if response.status != 200:
+            raise ValueError(content["message"])
+        return content
+
+    def _exchange(
+        self, method: str, path: str, body: str | None = None
+    ) -> tuple[HTTPResponse, bytes]:
+        # http.client, because it has never heard of the environment's proxies.
+        connection = HTTPConnection(self._host.strip("[]"), self._port, timeout=self._timeout)
         try:
-            connection.request(method, path, json.dumps(document) if document else None)
+            connection.request(method, path, body)
             response = connection.getresponse()
-            answer = json.loads(response.read())
+            return response, response.read()
         except OSError as error:
             raise SandboxError(f"The sandbox at {self.url} does not answer.") from error
         finally:
             connection.close()
-        if response.status != 200:
-            raise ValueError(answer["message"])
-        return answer
 
 
 def _option(name: str, value: object) -> list[str]:

@@ -125,6 +125,14 @@ def test_stop_is_quick_and_final(sandbox: SandboxProcess) -> None:
         other.clicks()
 
 
+def test_a_link_of_a_sandbox_that_is_stopped_leads_nowhere() -> None:
+    """Whatever it is asked then, its own error says so, and no socket's."""
+    with SandboxProcess() as sandbox:
+        link = sandbox.link("ann")
+    with pytest.raises(SandboxError, match="does not answer"):
+        sandbox.follow(link)
+
+
 def test_stubborn_process_is_killed() -> None:
     """A process that ignores SIGTERM, here because it is stopped, is killed."""
     sandbox = SandboxProcess()
