@@ -46,7 +46,7 @@ def deliver(as_json: bool) -> None:
     else:
         click.echo(f"Dealt with {how_many(work.done)}.")
     if pause is not None:
-        click.echo(f"Delivery is paused: {pause.reason}.", err=True)
+        click.echo(f"Delivery is paused: {pause.reason}. See: flask partnerstack check", err=True)
         raise click.exceptions.Exit(1)
 
 

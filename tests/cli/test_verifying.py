@@ -206,7 +206,7 @@ def test_deliver_finishes_the_one_under_way(app: Flask, transport: ScriptedTrans
 
 
 def test_deliver_says_that_it_is_paused(app: Flask, transport: ScriptedTransport) -> None:
-    """For cron: the exit code is 1 while nothing can be delivered, and JSON has the reason."""
+    """For cron: exit code 1 while nothing can be delivered, and JSON has the reason."""
     with app.app_context():
         track_conversion("acme", xid=XID)
     transport.answers = [Response(401), Response(401)]
@@ -214,6 +214,7 @@ def test_deliver_says_that_it_is_paused(app: Flask, transport: ScriptedTransport
     assert result.exit_code == 1
     assert json.loads(result.stdout)["pause"]["cause"] == "denied"
     assert "Delivery is paused: HTTP 401" in result.stderr
+    assert result.stderr.endswith(" See: flask partnerstack check\n")
 
 
 def test_requeue_as_json(app: Flask, bury: Callable[[Flask, str], None]) -> None:
