@@ -66,12 +66,13 @@ def track_signup(
         with 201 or a redirect to another path or host: 200 is a form with errors, and a redirect
         to itself is one too.
     :param success: replaces that rule; gets the finished response.
-    :raises TypeError: ``customer`` or ``success`` cannot be asked.
+    :raises TypeError: ``customer`` or ``success`` cannot be asked, or what is decorated is no view.
     """
     _check(customer, "customer")
     _check(success, "success")
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        _check_view(view)
         return _decorated(view, customer, success)
 
     return decorate if view is None else decorate(view)
@@ -157,6 +158,14 @@ def _check(ask: object, role: str) -> None:
         raise TypeError(
             f"{role}: expected a function, def or async def, got {type(ask).__name__}. It is asked "
             "in each request, when the view has answered."
+        )
+
+
+def _check_view(view: object) -> None:
+    if not callable(view):
+        raise TypeError(
+            f"track_signup: expected a view, got {type(view).__name__}. It stands below the route "
+            "and takes no arguments but customer= and success=."
         )
 
 

@@ -348,6 +348,13 @@ def test_what_cannot_be_asked_is_refused_at_once(decorator: View, role: str, giv
     assert "acme.com" not in str(raised.value)
 
 
+@pytest.mark.parametrize("decorate", [track_signup, PartnerStack().track_signup, track_signup()])
+def test_what_is_no_view_is_refused_at_once(decorate: Any) -> None:
+    """A path given as to a route is a mistake of the module, and not of the first signup."""
+    with pytest.raises(TypeError, match=r"^track_signup: expected a view, got str\. .* customer="):
+        decorate("/signup")
+
+
 # --- every kind of view -------------------------------------------------------------------------
 
 
