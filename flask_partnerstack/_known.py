@@ -26,6 +26,7 @@ from .errors import InvalidConversion
 from .referral import CLOCK_SKEW
 from .referral import Referral
 from .referral import check_clicked_at
+from .referral import check_referral
 
 log: Final = logging.getLogger("flask_partnerstack")
 
@@ -89,13 +90,8 @@ def _known_of_visitor(state: State) -> Known | None:
     )
 
 
-def _known_of_stored(state: State, referral: object) -> Known | None:
-    if not isinstance(referral, Referral):
-        raise InvalidConversion(
-            "referral",
-            f"expected a Referral, got {type(referral).__name__}. Of a text that its dumps() "
-            "wrote, Referral.loads(text) makes one.",
-        )
+def _known_of_stored(state: State, given: object) -> Known | None:
+    referral = check_referral(given)
     check_clicked_at(referral.clicked_at)  # also of one that cannot be converted anyhow
     objection = _objection_to(state, referral)
     if referral.xid is not None and objection is None:

@@ -39,6 +39,7 @@ from .referral import SCRIPT_XID_COOKIES
 from .referral import Memory
 from .referral import Mentions
 from .referral import Referral
+from .referral import check_referral
 from .referral import decorate
 from .referral import looking_for
 
@@ -161,9 +162,10 @@ def decorate_url(url: str, referral: Referral | None = None) -> str:
     your own sites only.
 
     :param referral: somebody else's, one that you have stored.
+    :raises InvalidConversion: ``referral`` is none, but the text that you have stored.
     """
     settings = get_state().settings
-    found = current_visit().referral if referral is None else referral
+    found = current_visit().referral if referral is None else check_referral(referral)
     return decorate(url, found, settings.xid_params, settings.partner_key_params)
 
 

@@ -23,9 +23,11 @@ from werkzeug.test import TestResponse
 
 from flask_partnerstack import PartnerStack
 from flask_partnerstack import Referral
+from flask_partnerstack import current_referral
 from flask_partnerstack._state import get_state
 from flask_partnerstack.capture import decorate_url
 from flask_partnerstack.errors import ConfigurationError
+from flask_partnerstack.errors import InvalidConversion
 from flask_partnerstack.referral import read_query
 from flask_partnerstack.snippet.endpoint import LONGEST_QUERY
 from tests.kit import LANDING
@@ -540,6 +542,14 @@ def test_nobody_decorates_nothing(app: Flask) -> None:
             assert decorate_url("https://app.example/?ps_xid=theirs") == (
                 "https://app.example/?ps_xid=theirs"
             )
+
+
+def test_a_stored_text_in_the_place_of_a_referral(app: Flask) -> None:
+    """Who gives what dumps() wrote is told what makes a referral of it, and a proxy is one."""
+    with app.test_request_context(f"/?ps_xid={XID}"):
+        with pytest.raises(InvalidConversion, match=r"^referral: .*got str\. .*Referral\.loads"):
+            decorate_url("/", Referral(XID).dumps())  # type: ignore[arg-type]
+        assert decorate_url("/", current_referral) == f"/?ps_xid={XID}"
 
 
 def test_template_decorates(app: Flask) -> None:

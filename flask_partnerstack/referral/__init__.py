@@ -18,6 +18,7 @@ from .value import CLOCK_SKEW as CLOCK_SKEW
 from .value import EMPTY as EMPTY
 from .value import Referral as Referral
 from .value import check_clicked_at as check_clicked_at
+from .value import check_referral as check_referral
 from .value import decode_partner_key as decode_partner_key
 from .value import encode_partner_key as encode_partner_key
 from .value import valid_xid as valid_xid

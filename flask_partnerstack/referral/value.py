@@ -154,6 +154,20 @@ def _from_content(content: Mapping[str, Any]) -> Referral:
     )
 
 
+def check_referral(value: object) -> Referral:
+    """Return what was given as a stored referral.
+
+    :raises InvalidConversion: it is something else: the text that was stored, as a rule.
+    """
+    if not isinstance(value, Referral):
+        raise InvalidConversion(
+            "referral",
+            f"expected a Referral, got {type(value).__name__}. Of a text that its dumps() wrote, "
+            "Referral.loads(text) makes one.",
+        )
+    return value
+
+
 def check_clicked_at(value: object) -> datetime | None:
     """Return a click's moment as it came.
 
