@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import TypeVar
 
 import pytest
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from flask_partnerstack.testing import FrozenClock
     from flask_partnerstack.testing import ReferredClient
     from flask_partnerstack.testing import Rehearsal
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -78,15 +81,29 @@ def partnerstack_rehearsal(
 @pytest.fixture
 def partnerstack_fake(partnerstack_rehearsal: Rehearsal) -> FakePartnerStack:
     """A PartnerStack in this process, with a memory, in the real one's place."""
-    fake: FakePartnerStack = partnerstack_rehearsal.partnerstack  # type: ignore[assignment]
-    return fake
+    from flask_partnerstack.testing import FakePartnerStack
+
+    return _rehearsed(partnerstack_rehearsal, FakePartnerStack, "partnerstack_fake")
 
 
 @pytest.fixture
 def partnerstack_sandbox(partnerstack_rehearsal: Rehearsal) -> SandboxProcess:
     """A PartnerStack in a process of its own, over real sockets, in the real one's place."""
-    sandbox: SandboxProcess = partnerstack_rehearsal.partnerstack  # type: ignore[assignment]
-    return sandbox
+    from flask_partnerstack.sandbox import SandboxProcess
+
+    return _rehearsed(partnerstack_rehearsal, SandboxProcess, "partnerstack_sandbox")
+
+
+def _rehearsed(rehearsal: Rehearsal, kind: type[T], fixture: str) -> T:
+    """Return who is in PartnerStack's place, if that is who the test means."""
+    if not isinstance(rehearsal.partnerstack, kind):
+        pytest.fail(
+            f"{fixture}: the rehearsal is before a {type(rehearsal.partnerstack).__name__}. "
+            "Name the fixture among the test's arguments, or in pytest.mark.usefixtures: asked for "
+            "by request.getfixturevalue() it comes too late.",
+            pytrace=False,
+        )
+    return rehearsal.partnerstack
 
 
 @pytest.fixture

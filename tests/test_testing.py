@@ -545,6 +545,15 @@ def test_fake_and_sandbox_are_not_both_in_one_place(tmp_path: Path) -> None:
     assert "partnerstack_fake or partnerstack_sandbox" in ran.stdout, ran.stdout
 
 
+def test_a_sandbox_that_is_asked_for_too_late_is_refused(
+    request: pytest.FixtureRequest, partnerstack_rehearsal: Rehearsal
+) -> None:
+    """By getfixturevalue() it was the fake that came, under the sandbox's name."""
+    assert isinstance(partnerstack_rehearsal.partnerstack, FakePartnerStack)
+    with pytest.raises(pytest.fail.Exception, match=r"before a FakePartnerStack\. .* too late"):
+        request.getfixturevalue("partnerstack_sandbox")
+
+
 # --- second steps -------------------------------------------------------------------------------
 
 
