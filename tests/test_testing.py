@@ -438,8 +438,15 @@ def test_any_client_can_arrive(app: Flask) -> None:
         client = app.test_client()
         page = arrive(client, rehearsal.partnerstack, "bob", "/pricing", version=1)
         assert page.text == "Welcome, friend of bob"
-        with pytest.raises(ValueError, match="landing: expected a path"):
-            arrive(client, rehearsal.partnerstack, "bob", "pricing")
+        for landing in ("pricing", "/our pricing", "/pricing\n"):
+            with pytest.raises(ValueError, match=r"^landing: expected a path"):
+                arrive(client, rehearsal.partnerstack, "bob", landing)
+
+
+def test_a_link_of_no_kind_is_none(partnerstack_client: ReferredClient) -> None:
+    """What was typed is named, and not what it is called in the link."""
+    with pytest.raises(ValueError, match=r"^version: expected 1 or 2, got 3$"):
+        partnerstack_client.arrive(version=3)
 
 
 def test_nobody_has_no_link(partnerstack_client: ReferredClient) -> None:

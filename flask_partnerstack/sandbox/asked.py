@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import quote
 from urllib.parse import urlencode
 
+from .links import XID_LENGTHS
+
 Documents = list[dict[str, Any]]
 
 
@@ -47,10 +49,12 @@ class AskedSandbox(ABC):
         :param landing: where it leads, if not where the settings say.
         :param version: 2, or 1 for links of the old kind.
         :param parameters: what the partner appended, ``sid`` for example.
-        :raises ValueError: nobody has that partner key.
+        :raises ValueError: nobody has that partner key, or no link is of that kind.
         """
         if not partner:
             raise ValueError(f"partner: expected a partner's key, like 'ann', got {partner!r}")
+        if version not in XID_LENGTHS:
+            raise ValueError(f"version: expected 1 or 2, got {version!r}")
         query = {"v": str(version), **({"to": landing} if landing else {}), **parameters}
         return f"{self.url}/l/{quote(partner, safe='')}?{urlencode(query)}"
 

@@ -94,9 +94,8 @@ class Link:
 
 def is_forwarded(name: str) -> bool:
     """Whether a parameter of the partner link reaches the landing URL: sub IDs and ``utm_*``."""
-    return name.startswith("utm_") or (
-        name.startswith("sid") and name[3:].isdecimal() | (name == "sid")
-    )
+    is_sub_id = name == "sid" or (name.startswith("sid") and name[3:].isdecimal())
+    return is_sub_id or name.startswith("utm_")
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,10 @@ def _read_by(app: Flask, landing: str) -> str:
 
 
 def _path(landing: str) -> str:
-    if not landing.startswith("/"):
-        raise ValueError(f"landing: expected a path of your app, like '/', got {landing!r}")
+    if not landing.startswith("/") or " " in landing or not landing.isprintable():
+        raise ValueError(
+            f"landing: expected a path of your app as a URL has it, like '/', got {landing!r}"
+        )
     return landing
 
 
