@@ -120,7 +120,10 @@ def _objection_to(state: State, stored: Referral) -> str | None:
     """Return what keeps a stored click from earning, and what to do about it."""
     now = state.clock()
     if stored.expired(now, state.attribution.window):
-        return "it is older than ATTRIBUTION_WINDOW. Record a conversion when the customer signs up"
+        return (
+            "it is older than PARTNERSTACK_ATTRIBUTION_WINDOW. Record a conversion when the "
+            "customer signs up"
+        )
     if stored.clicked_at is not None and stored.clicked_at - now > CLOCK_SKEW:
         return "its clicked_at is in the future, so that it would never expire. Store when it was"
     return None

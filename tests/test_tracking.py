@@ -153,7 +153,7 @@ def test_a_stored_referral_too_old_earns_nothing(
     clock.tick(days=90)
     with app.app_context():
         assert track_conversion("acme", referral=stored) is None
-    assert "StoredClick123: it is older than ATTRIBUTION_WINDOW" in caplog.text
+    assert "StoredClick123: it is older than PARTNERSTACK_ATTRIBUTION_WINDOW" in caplog.text
 
 
 @pytest.mark.parametrize(("ahead", "reported"), [({"hours": 24}, True), ({"hours": 25}, False)])

@@ -15,8 +15,8 @@ from .finding import Finding
 #: How far clocks may be apart.
 SKEW = timedelta(minutes=1)
 _WHY = (
-    "Clicks are held against ATTRIBUTION_WINDOW by this machine's clock, and a click of the future "
-    "is refused."
+    "Clicks are held against PARTNERSTACK_ATTRIBUTION_WINDOW by this machine's clock, and a click "
+    "of the future is refused."
 )
 _WAY_OUT = "Let all machines keep their time by NTP."
 

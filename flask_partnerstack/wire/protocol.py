@@ -33,8 +33,8 @@ from .messages import retry_after
 PROMPT = timedelta(seconds=2)
 
 DENIED_HINT = (
-    "the token was not accepted. TOKEN is the server-to-server token of PartnerStack's "
-    "Settings → Integrations, not the pk_/sk_ pair of the REST API"
+    "the token was not accepted. PARTNERSTACK_TOKEN is the server-to-server token of "
+    "PartnerStack's Settings → Integrations, not the pk_/sk_ pair of the REST API"
 )
 
 
@@ -131,6 +131,9 @@ def _error(kind: type[DeliveryError], reason: str) -> _Judge:
 _REFUSED = _error(Refused, "turned away for now")
 _UNCLEAR = _error(Unclear, "it may have been taken")
 _REJECTED = _error(Rejected, "turned away for good")
+_PAIR_DENIED = _error(
+    Denied, "PARTNERSTACK_PUBLIC_KEY and PARTNERSTACK_SECRET_KEY were not accepted"
+)
 _REDIRECTED = _error(Redirected, "a redirect, which is not followed: the token stays with its host")
 
 _VERDICTS: Mapping[str, _Judge | None] = {
@@ -144,7 +147,7 @@ _VERDICTS: Mapping[str, _Judge | None] = {
 _BY_STATUS: Mapping[int, _Judge | None] = {
     401: _error(Denied, DENIED_HINT),
     403: _error(Denied, "forbidden: the token may not report this conversion"),
-    404: _error(Rejected, "not found: an unknown click, or a wrong CONVERSION_URL"),
+    404: _error(Rejected, "not found: an unknown click, or a wrong PARTNERSTACK_CONVERSION_URL"),
     408: _REFUSED,
     409: None,  # the customer is known there already
     425: _REFUSED,
@@ -251,5 +254,5 @@ def _json_object(response: Response) -> dict[str, Any]:
 
 def _cannot_tell(response: Response) -> DeliveryError:
     if response.status in (401, 403):
-        return _error(Denied, "PUBLIC_KEY and SECRET_KEY were not accepted")(response)
+        return _PAIR_DENIED(response)
     return _error(Unclear, "the look-up says neither yes nor no")(response)

@@ -67,7 +67,12 @@ def other_sandbox() -> Iterator[SandboxProcess]:
 @pytest.mark.parametrize(
     ("name", "public_key", "api", "said"),
     [
-        ("keys not accepted", "pk_other", "ours", "PUBLIC_KEY and SECRET_KEY were not accepted"),
+        (
+            "keys not accepted",
+            "pk_other",
+            "ours",
+            "PARTNERSTACK_PUBLIC_KEY and PARTNERSTACK_SECRET_KEY were not accepted",
+        ),
         ("test keys", "pk_sandbox", "another's", "test keys beside a production token"),
         ("v2 API down", "pk_sandbox", "nobody's", "could not connect"),
     ],

@@ -327,7 +327,7 @@ def test_an_envelope_that_says_yes(status: bytes) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_lookup_is_denied(status: int) -> None:
     """A key pair that is not accepted is named."""
-    with pytest.raises(Denied, match="PUBLIC_KEY and SECRET_KEY"):
+    with pytest.raises(Denied, match="PARTNERSTACK_PUBLIC_KEY and PARTNERSTACK_SECRET_KEY"):
         read_customer(Response(status), "7f3e")
 
 
