@@ -178,7 +178,7 @@ class Dispatcher:
         if not self._settings.verifies:
             raise ConfigurationError(
                 "PARTNERSTACK_PUBLIC_KEY",
-                "expected the key pair, PUBLIC_KEY and SECRET_KEY; nobody is looked up without.",
+                "expected the key pair, with PARTNERSTACK_SECRET_KEY: a look-up needs both.",
             )
         if self.blocked_by is not None:
             raise NotSent(f"Nobody is looked up: {self.blocked_by}.")

@@ -127,8 +127,8 @@ class Verifier:
     def _doubt(self, claim: Claim) -> Attempt | None:
         if not self._ledger.knows_pair(self._public_key):
             log.error(
-                "PartnerStack's API finds none of our customers with this PUBLIC_KEY: test keys "
-                "beside a production token, or the reverse? Nothing is concluded from it."
+                "PartnerStack's API finds none of our customers with this PARTNERSTACK_PUBLIC_KEY: "
+                "test keys beside a production token, or the reverse? Nothing is concluded from it."
             )
             return _cannot_tell("no such customer, but this key pair has never found one", 404)
         pitfalls = pitfalls_of(claim.entry.customer_key)
