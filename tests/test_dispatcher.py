@@ -196,6 +196,44 @@ def test_another_process_that_finds_it_in_doubt_sends_it_not(
     assert len(transport.requests) == 1
 
 
+def test_what_was_taken_is_written_of_no_other_customer(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, transport: ScriptedTransport, locked: Lock
+) -> None:
+    """A ledger that had to be begun anew has another one by that number, who is sent."""
+    with locked(), pytest.raises(LedgerUnavailable):
+        dispatcher.run_pass()
+    begun_anew(ledger)
+    ledger.record(Conversion.of(customer_key="globex", xid="h8pb9E7TZK6YMO"))
+    dispatcher.run_pass()
+    assert [sent["customer_key"] for sent in transport.conversions] == ["acme", "globex"]
+    assert ledger.get("globex").attempts == 1
+    assert len(ledger.trail(ledger.get("globex"))) == 1
+
+
+def test_what_was_taken_and_is_nowhere_is_said_once(
+    dispatcher: Dispatcher,
+    ledger: Ledger,
+    acme: Entry,
+    locked: Lock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A ledger without the entry is not asked to have it delivered for ever."""
+    with locked(), pytest.raises(LedgerUnavailable):
+        dispatcher.run_pass()
+    begun_anew(ledger)
+    dispatcher.run_pass()
+    dispatcher.run_pass()
+    (said,) = caplog.messages
+    assert said.startswith(f"Entry {acme.id} was taken")
+    assert said.endswith("it is settled by now, or not there.")
+
+
+def begun_anew(ledger: Ledger) -> None:
+    with ledger.storage.write() as conn:
+        conn.execute(text("DELETE FROM partnerstack_attempt"))
+        conn.execute(text("DELETE FROM partnerstack_entry"))
+
+
 def test_what_was_written_is_not_written_twice(
     dispatcher: Dispatcher,
     ledger: Ledger,

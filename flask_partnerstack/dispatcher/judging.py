@@ -107,8 +107,9 @@ class Judge:
         with self._remembered(claim, receipt):
             entry = self._ledger.leave_again(claim, self._delivered(receipt))
         log.warning(
-            "Entry %s was taken while the ledger could not be written; that is made up for.",
+            "Entry %s was taken while the ledger could not be written; %s.",
             claim.entry.id,
+            "it is settled by now, or not there" if entry is None else "that is made up for",
             extra=claim.entry.log_extra,
         )
         self.tell("delivered", entry)

@@ -28,6 +28,7 @@ from sqlalchemy import update
 from . import terms
 from .claims import claim_of
 from .claims import entry_of
+from .claims import same
 from .entry import Claim
 from .entry import Entry
 from .entry import Status
@@ -54,11 +55,13 @@ _CLOCK = select(
 ).cte("clock")
 _NOW = select(_CLOCK.c.now).scalar_subquery()
 
+# A ledger that lost its last rows in a failover has another one by that id.
+_IS_SAME = (_IT.c.id == _ENTRY_ID) & (_IT.c.customer_digest == bindparam("customer"))
 _IS_OURS = _IT.c.lease == bindparam("held")
 _WAS_TAKEN = terms.is_pending(_IT) & bindparam("was_taken", type_=Boolean)
 _ENDED = (
     update(_IT)
-    .where(_IT.c.id == _ENTRY_ID, _IS_OURS | _WAS_TAKEN)
+    .where(_IS_SAME, _IS_OURS | _WAS_TAKEN)
     .values(terms.left(_IT, _NOW))
     .returning(*terms.claim_columns(_IT))
     .cte("ended")
@@ -108,7 +111,7 @@ def leave_at_once(
 
 def _bound(claim: Claim, verdict: Verdict) -> dict[str, Any]:
     return {
-        "entry_id": claim.entry.id,
+        **same(claim),
         "held": claim.lease,
         "was_taken": verdict.after is Status.DELIVERED,
         **terms.ending(claim, verdict),

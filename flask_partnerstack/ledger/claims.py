@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import Integer
 from sqlalchemy import Row
+from sqlalchemy import Select
 from sqlalchemy import Table
 from sqlalchemy import Update
 from sqlalchemy import bindparam
@@ -33,6 +34,7 @@ from .entry import Entry
 from .entry import Status
 from .entry import Verdict
 from .entry import check_transition
+from .entry import digest_of
 from .prepared import Prepared
 from .silence import is_silent
 from .silence import silent_until
@@ -103,12 +105,14 @@ _PROBE_SPARING = _WAITING.order_by(entries.c.unclear == 0, *_IN_TURN)
 _TAKEN = entries.update().where(entries.c.id.in_(bindparam("ids", expanding=True)))
 _OURS = entries.c.lease == bindparam("held")
 _MINE = entries.update().where(_IS_IT)
+# A ledger that was begun anew, or lost its last rows in a failover, has another one by that id.
+_IS_SAME = _IS_IT & (entries.c.customer_digest == bindparam("customer"))
 COUNTED = entries.update().values(terms.counted(entries, _NOW))
 _COUNTED_OURS = COUNTED.where(_IS_IT, _OURS, _IS_PENDING)
 _RENEWED = _MINE.where(_OURS).values(
     due_at=bindparam("lease_ends", type_=Moment), scheduled_at=_NOW
 )
-_ENDED = _MINE.values(terms.left(entries, _NOW))
+_ENDED = entries.update().where(_IS_SAME).values(terms.left(entries, _NOW))
 _LEFT = _ENDED.where(_OURS)
 _LEFT_DELIVERED = _ENDED.where(_OURS | _IS_PENDING)
 _RETURNING = {
@@ -121,7 +125,8 @@ _TRIED = Prepared(
     .values(entry_id=bindparam("whose"), **terms.tried(_NOW, terms.ANSWER))
 )
 _ONE = select(*terms.entry_columns(entries)).where(_IS_IT)
-_IS_LEFT = _ONE.where(
+_SAME = select(*terms.entry_columns(entries)).where(_IS_SAME)
+_IS_LEFT = _SAME.where(
     entries.c.lease.is_(None),
     entries.c.status == bindparam("after"),
     entries.c.attempts == bindparam("counted"),
@@ -279,12 +284,12 @@ def leave(conn: Connection, claim: Claim, now: datetime, verdict: Verdict) -> En
     """
     check_transition(claim.entry.status, verdict.after)
     left = _LEFT_DELIVERED if verdict.after is Status.DELIVERED else _LEFT
-    ours = {"entry_id": claim.entry.id, "held": claim.lease}
+    ours = {**same(claim), "held": claim.lease}
     entry = _changed(conn, left, {**ours, "now": now, **terms.ending(claim, verdict)})
-    if verdict.attempt is not None:
-        is_known = (entry or fetch(conn, claim.entry.id)).customer_key
+    found = entry or _found(conn, _SAME, same(claim))
+    if verdict.attempt is not None and found is not None:
         # The answer to somebody who was erased meanwhile is not kept.
-        kept = verdict.attempt if is_known else replace(verdict.attempt, answer="")
+        kept = verdict.attempt if found.customer_key else replace(verdict.attempt, answer="")
         write_attempt(conn, claim.entry.id, kept, now)
     return entry
 
@@ -294,8 +299,17 @@ def find_left(conn: Connection, claim: Claim, verdict: Verdict) -> Entry | None:
 
     By us: nobody else has sent it since.
     """
-    counted = {"entry_id": claim.entry.id, "counted": claim.entry.attempts + 1}
-    row = conn.execute(_IS_LEFT, {**counted, "after": verdict.after.value}).one_or_none()
+    counted = {**same(claim), "counted": claim.entry.attempts + 1}
+    return _found(conn, _IS_LEFT, {**counted, "after": verdict.after.value})
+
+
+def same(claim: Claim) -> dict[str, Any]:
+    """Return what is bound to select the entry of a claim, and not another one by its id."""
+    return {"entry_id": claim.entry.id, "customer": digest_of(claim.entry.customer_key)}
+
+
+def _found(conn: Connection, wanted: Select[Any], values: dict[str, Any]) -> Entry | None:
+    row = conn.execute(wanted, values).one_or_none()
     return None if row is None else entry_of(row)
 
 

@@ -22,6 +22,8 @@ from flask_partnerstack.ledger import Ledger
 from flask_partnerstack.ledger import Status
 from flask_partnerstack.ledger import Verdict
 from flask_partnerstack.ledger.at_once import LEFT_FOR_NEXT
+from flask_partnerstack.ledger.entry import digest_of
+from flask_partnerstack.ledger.tables import entries
 from tests.ledger.conftest import LEASE
 from tests.servers import Servers
 
@@ -133,6 +135,21 @@ CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {}; END $$;
 CREATE TRIGGER stuck BEFORE UPDATE ON partnerstack_entry FOR EACH ROW
 WHEN (NEW.customer_key = 'globex') EXECUTE FUNCTION fail()
 """
+
+
+def test_another_customer_by_that_number_is_not_delivered(
+    any_ledger: Ledger, conversion: Make
+) -> None:
+    """A server that lost its last rows in a failover gives their numbers to others."""
+    any_ledger.record(conversion("acme"))
+    claim = begun(any_ledger)
+    renamed = {"customer_key": "globex", "customer_digest": digest_of("globex"), "lease": None}
+    with any_ledger.storage.write() as conn:
+        conn.execute(entries.update(), renamed)
+    assert any_ledger.leave_for_next(claim, DELIVERED)[0] is None
+    assert any_ledger.leave_taken(claim, DELIVERED) is None
+    globex = any_ledger.get("globex")
+    assert (globex.status, any_ledger.trail(globex)) == (Status.PENDING, [])
 
 
 @ON_POSTGRESQL
