@@ -221,6 +221,8 @@ def _requeued(now: datetime) -> dict[str, Any]:
         "reason": None,
         "due_at": now,
         "scheduled_at": now,
+        # Whoever looks it up by hand just now would park it again. A move that has it keeps it.
+        "lease": case((claims.went_away, entries.c.lease), else_=None),
         "settled_at": None,
         "first_attempt_at": begun,
     }

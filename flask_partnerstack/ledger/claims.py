@@ -221,7 +221,7 @@ def claim_next(
 
     :param digest: only this customer's.
     """
-    idle = entries.c.lease.is_(None) | (entries.c.due_at <= now)
+    idle = entries.c.lease.is_(None) | entries.c.due_at.is_(None) | (entries.c.due_at <= now)
     wanted = (
         select(entries)
         .where(of_status(status), ~erased, idle, ~went_away)
@@ -232,16 +232,19 @@ def claim_next(
     if digest is not None:
         wanted = wanted.where(entries.c.customer_digest == digest)
     found = conn.execute(wanted.with_for_update(skip_locked=True)).all()
-    return _take(conn, found, now, lease)
+    # For one that is not due, a parked one, the end of a lease would be the time to send it.
+    is_ever_due = all(row.due_at is not None for row in found)
+    return _take(conn, found, now, lease if is_ever_due else None)
 
 
 def _take(
-    conn: Connection, rows: Sequence[Row[Any]], now: datetime, lease: timedelta
+    conn: Connection, rows: Sequence[Row[Any]], now: datetime, lease: timedelta | None
 ) -> list[Claim]:
     token = secrets.token_hex(16)
     ids = [row.id for row in rows]
     if ids:
-        values = {"lease": token, "due_at": now + lease, "scheduled_at": now}
+        ends = None if lease is None else now + lease
+        values = {"lease": token, "due_at": ends, "scheduled_at": now}
         conn.execute(_TAKEN, {"ids": ids, **values})
     return [claim_of(row, token) for row in rows]
 

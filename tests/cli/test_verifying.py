@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Callable
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from flask import Flask
@@ -14,6 +15,9 @@ from flask_partnerstack import Status
 from flask_partnerstack import track_conversion
 from flask_partnerstack._state import get_state
 from flask_partnerstack.cli import partnerstack
+from flask_partnerstack.conversion import Conversion
+from flask_partnerstack.ledger import Ledger
+from flask_partnerstack.wire import Client
 from flask_partnerstack.wire import Request
 from flask_partnerstack.wire import Response
 from tests.kit import XID
@@ -290,6 +294,41 @@ def test_an_interrupted_send_stays_in_doubt(
     transport.answers = [MISSING]
     state.dispatcher.deliver(claim.entry.id)
     assert [request.method for request in transport.requests] == ["GET"]
+
+
+@pytest.fixture
+def parked(restored: Flask) -> Ledger:
+    """Its ledger, with a fourth who is sent only when a person says so."""
+    ledger = get_state(restored).ledger
+    ledger.record(Conversion.of(customer_key="four", xid=XID), reason="testing", parked=True)
+    return ledger
+
+
+def test_who_is_parked_stays_so_when_a_look_up_is_stopped(
+    restored: Flask, parked: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ctrl-C, or a kill: nobody is sent because somebody stopped looking."""
+    before = parked.get("four")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Client, "look_up", Mock(side_effect=KeyboardInterrupt))
+        run(restored, "verify", "four", "--status", "pending")
+    clock.tick(hours=1)
+    assert parked.get("four") == before
+    assert parked.claim_one(before.id) == []
+    assert len(parked.claim_next(Status.PENDING, customer_key="four")) == 1
+
+
+def test_who_is_requeued_while_looked_up_is_due(
+    restored: Flask, parked: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look-up, which found nobody, does not park them again."""
+
+    def requeue(*_given: object, **_options: object) -> None:
+        parked.requeue("four")
+
+    monkeypatch.setattr(Client, "look_up", requeue)
+    run(restored, "verify", "four", "--status", "pending")
+    assert parked.get("four").due_at is not None
 
 
 def test_a_find_of_who_was_never_sent_says_nothing_of_the_lag(
