@@ -25,12 +25,15 @@ class _Beside(OptionEngine):
     def __init__(self, theirs: Engine, pool: Pool) -> None:
         super().__init__(theirs, {})
         self.pool = pool
+        self._closing = _closed_with(theirs.pool, pool)
 
     def renew(self) -> None:
         """Close what is idle, and begin another pool: nothing in this one is to be trusted."""
         theirs: Any = self._proxied.pool
+        self._closing.detach()  # one for each renewal would stay for as long as theirs
         self.pool.dispose()
         self.pool = _pool_like(theirs)
+        self._closing = _closed_with(theirs, self.pool)
 
 
 def beside(theirs: Engine) -> Engine:
@@ -54,16 +57,17 @@ def renew(engine: Engine) -> None:
 
 
 def _pool_like(theirs: QueuePool) -> QueuePool:
-    """Return a pool that connects as theirs, listeners and all, and as often at most.
-
-    Closed when theirs is disposed of, which drops it, or with the next collection of garbage.
-    """
+    """Return a pool that connects as theirs, listeners and all, and as often at most."""
     ours = theirs.recreate()
     ours._timeout = min(ours._timeout, POOL_WAIT)
     close_with_pools(ours)
-    # By a weak reference: it leads to the app's engine, which would live as long as its own pool.
-    weakref.finalize(theirs, _close, weakref.ref(ours), os.getpid())
     return ours
+
+
+def _closed_with(theirs: Pool, ours: Pool) -> weakref.finalize[..., Pool]:
+    """Have ours closed when theirs is disposed of, which drops it, or is collected as garbage."""
+    # By a weak reference: it leads to the app's engine, which would live as long as its own pool.
+    return weakref.finalize(theirs, _close, weakref.ref(ours), os.getpid())
 
 
 def _close(reference: weakref.ref[Pool], made_by: int) -> None:
