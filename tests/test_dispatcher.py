@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -194,6 +195,23 @@ def test_another_process_that_finds_it_in_doubt_sends_it_not(
     theirs.run_pass()
     assert ledger.get("acme").status is Status.DELIVERED
     assert len(transport.requests) == 1
+
+
+def test_what_was_taken_is_told_by_the_process_that_sent_it(
+    dispatcher: Dispatcher, acme: Entry, outcomes: list[Outcome], locked: Lock
+) -> None:
+    """A child that is forked meanwhile knows of it as well, and leaves it to its parent."""
+    with locked(), pytest.raises(LedgerUnavailable):
+        dispatcher.run_pass()
+    child = os.fork()
+    if child == 0:
+        try:
+            dispatcher.run_pass()
+        finally:
+            os._exit(len(outcomes))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    dispatcher.run_pass()
+    assert [outcome.fate for outcome in outcomes] == ["delivered"]
 
 
 def test_what_was_taken_is_written_of_no_other_customer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
+from typing import NamedTuple
 
 from ..backoff import UNCLEAR_FIRST
 from ..backoff import retry_delay
@@ -56,6 +58,14 @@ MOST_REFUSALS = 12
 RECENT = timedelta(hours=1)
 
 
+class _Taken(NamedTuple):
+    """What PartnerStack took, and the process that knows."""
+
+    claim: Claim
+    receipt: Receipt
+    process: int
+
+
 class Judge:
     """Writes what follows an answer, by the kind of its error.
 
@@ -69,7 +79,7 @@ class Judge:
         self._tell_of = tell
         #: What PartnerStack took, and the ledger could not be told of. A few: who cannot write
         #: claims nothing either.
-        self._unwritten: deque[tuple[Claim, Receipt]] = deque()
+        self._unwritten: deque[_Taken] = deque()
 
     # --- it was taken ---------------------------------------------------------------------------
 
@@ -101,9 +111,12 @@ class Judge:
         """Settle what was taken while the ledger could not be written, if it can be by now."""
         for _ in range(len(self._unwritten)):
             with suppress(IndexError, LedgerUnavailable):  # another thread's by now; not yet
-                self._settle_late(*self._unwritten.popleft())
+                self._settle_late(self._unwritten.popleft())
 
-    def _settle_late(self, claim: Claim, receipt: Receipt) -> None:
+    def _settle_late(self, taken: _Taken) -> None:
+        claim, receipt, process = taken
+        if process != os.getpid():  # its parent tells of it, and both would
+            return
         with self._remembered(claim, receipt):
             entry = self._ledger.leave_again(claim, self._delivered(receipt))
         log.warning(
@@ -120,7 +133,7 @@ class Judge:
         try:
             yield
         except LedgerUnavailable:
-            self._unwritten.append((claim, receipt))
+            self._unwritten.append(_Taken(claim, receipt, os.getpid()))
             raise
 
     def _delivered(self, receipt: Receipt) -> Verdict:
