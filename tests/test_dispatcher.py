@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import make_url
@@ -195,6 +196,25 @@ def test_another_process_that_finds_it_in_doubt_sends_it_not(
     theirs.run_pass()
     assert ledger.get("acme").status is Status.DELIVERED
     assert len(transport.requests) == 1
+
+
+def test_a_ledger_that_cannot_be_written_is_waited_for_once(
+    dispatcher: Dispatcher, ledger: Ledger, acme: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is to be made up for: whoever looks may be a request."""
+    ledger.record(Conversion.of(customer_key="globex", xid="h8pb9E7TZK6YMO"))
+    jobs = dispatcher.take(2)
+    with monkeypatch.context() as lock:
+        leave = Mock(side_effect=LedgerUnavailable("sqlite:///", "database is locked"))
+        lock.setattr(claims, "leave", leave)
+        for job in jobs:
+            with pytest.raises(LedgerUnavailable):
+                job()
+        leave.reset_mock()
+        dispatcher.take(1)
+        assert leave.call_count == 1
+    dispatcher.take(1)
+    assert ledger.counts()[Status.DELIVERED] == 2
 
 
 def test_what_was_taken_is_told_by_the_process_that_sent_it(

@@ -109,8 +109,10 @@ class Judge:
 
     def make_up(self) -> None:
         """Settle what was taken while the ledger could not be written, if it can be by now."""
-        for _ in range(len(self._unwritten)):
-            with suppress(IndexError, LedgerUnavailable):  # another thread's by now; not yet
+        # Another thread has it by now; or not yet, and who waits in vain for one, perhaps in a
+        # request, waits for no second.
+        with suppress(IndexError, LedgerUnavailable):
+            for _ in range(len(self._unwritten)):
                 self._settle_late(self._unwritten.popleft())
 
     def _settle_late(self, taken: _Taken) -> None:
