@@ -21,7 +21,9 @@ from tests.servers import SERVERS
 from tests.servers import Servers
 
 PORTS = {"postgresql": 5432, "mariadb": 3306}
-INSERT, COMMIT = b"INSERT INTO partnerstack_entry", b"COMMIT"
+INSERT = b"INSERT INTO partnerstack_entry"
+#: With what is before it on the line: a transaction may begin as READ COMMITTED.
+COMMITS = {"postgresql": b"\x0bCOMMIT\x00", "mysql": b"\x03COMMIT"}
 Make = Callable[..., Conversion]
 
 
@@ -32,6 +34,11 @@ def url(request: pytest.FixtureRequest, servers: Servers) -> URL:
     straight.migrate()
     straight.close()
     return url.set(port=url.port or PORTS[request.param])
+
+
+@pytest.fixture
+def commit(url: URL) -> bytes:
+    return COMMITS[url.get_backend_name()]
 
 
 @pytest.fixture
@@ -65,30 +72,30 @@ def test_a_signup_that_is_cut_off_is_recorded(
 
 
 def test_a_signup_whose_commit_was_done_is_found(
-    ledger: Ledger, line: Cutting, conversion: Make
+    ledger: Ledger, line: Cutting, commit: bytes, conversion: Make
 ) -> None:
     """Only the word of it was lost: it is there once, and as new as it is."""
-    line.cut_at(COMMIT, is_heard=True)
+    line.cut_at(commit, is_heard=True)
     recorded = ledger.record(conversion("acme"))
     assert recorded.new
     assert list(ledger.entries()) == [recorded.entry]
 
 
 def test_a_signup_whose_commit_was_not_done_is_recorded(
-    ledger: Ledger, line: Cutting, conversion: Make
+    ledger: Ledger, line: Cutting, commit: bytes, conversion: Make
 ) -> None:
     """Nobody can know that before, and it is written like one that nobody has seen."""
-    line.cut_at(COMMIT, is_heard=False)
+    line.cut_at(commit, is_heard=False)
     assert ledger.record(conversion("acme")).new
     assert [entry.customer_key for entry in ledger.entries()] == ["acme"]
 
 
 def test_whom_somebody_else_recorded_is_not_taken_for_new(
-    ledger: Ledger, line: Cutting, conversion: Make
+    ledger: Ledger, line: Cutting, commit: bytes, conversion: Make
 ) -> None:
     """Not even where nobody knows at first what was committed."""
     first = ledger.record(conversion("acme")).entry
-    line.cut_at(COMMIT, is_heard=True)
+    line.cut_at(commit, is_heard=True)
     assert ledger.record(conversion("acme")) == (first, False)
 
 
