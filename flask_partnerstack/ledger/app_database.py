@@ -20,6 +20,7 @@ from .. import forks
 from ..errors import LedgerUnavailable
 from . import schema
 from . import sqlite
+from .atomic import atomic
 from .beside import beside
 from .beside import renew
 from .connecting import ISOLATION
@@ -32,7 +33,6 @@ from .home import home_of
 from .trouble import INIT_DB
 from .trouble import told
 from .waiting import making_ready
-from .whole import whole
 
 #: What makes the tables, in the words of those who have a db object.
 TABLES_BY = f"flask db migrate and flask db upgrade, or db.create_all(), or {INIT_DB}"
@@ -241,7 +241,7 @@ class AppDatabase:
                 renew(ours)  # and not with one of the others, which ended with it
             if self._level is not None:
                 conn.execution_options(isolation_level=self._level)
-            with whole(conn, renew=partial(renew, ours)):
+            with atomic(conn, renew=partial(renew, ours)):
                 yield conn
 
     def _refuse_own_way(self) -> None:

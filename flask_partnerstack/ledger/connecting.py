@@ -28,11 +28,11 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError
+from .atomic import atomic
 from .pooled import bound_pooled
 from .pooled import set_up_postgresql
 from .waiting import bound_answers
 from .waiting import connect_arguments
-from .whole import whole
 
 LEDGER_URL = "PARTNERSTACK_LEDGER_URL"
 
@@ -184,7 +184,7 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
     """
     with engine.connect() as conn:
         _ask_first(engine, conn)
-        with whole(conn, renew=engine.dispose):
+        with atomic(conn, renew=engine.dispose):
             if engine.dialect.name == "sqlite":
                 _begin_sqlite(conn, reading=reading)
             else:

@@ -21,12 +21,12 @@ from sqlalchemy.exc import StatementError
 
 from ..errors import LedgerUnavailable
 from . import schema
+from .atomic import CommitUnanswered
+from .atomic import CutOff
 from .guard import TakenAway
 from .said import DEADLOCK
 from .said import codes_of
 from .said import words_of
-from .whole import CommitUnanswered
-from .whole import CutOff
 
 #: What makes or mends the tables of a ledger that is not the embedded file.
 INIT_DB = "flask partnerstack init-db"

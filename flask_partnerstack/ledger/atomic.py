@@ -1,4 +1,4 @@
-"""``whole``: one transaction, and what is left of it when its connection ends.
+"""``atomic``: one transaction, and what is left of it when its connection ends.
 
 Nothing, if that was before COMMIT was sent: it may be done once more. Later nobody knows, and
 whoever wrote something finds it by a unique key, or does not.
@@ -29,7 +29,7 @@ class CommitUnanswered(ConnectionError):
 
 
 @contextmanager
-def whole(conn: Connection, renew: Callable[[], object]) -> Iterator[None]:
+def atomic(conn: Connection, renew: Callable[[], object]) -> Iterator[None]:
     """One transaction; committed at the end of the block.
 
     :param renew: drops the idle connections, which are as old as this one.
